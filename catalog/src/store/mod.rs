@@ -1,0 +1,20 @@
+//! The durable store: immutable snapshots of definitions, all-or-nothing changes, the history of
+//! runs, and secrets encrypted at rest.
+//!
+//! [`Store`] is one SQLite file in a data directory that one gateway holds by a lock. Readers take
+//! [`Snapshot`]s, which never change; a writer commits a list of [`Change`]s against the version it
+//! read, and all of them become durable (fsync) before the call returns, or none. History (runs,
+//! steps, errors, events, statistics) is written by single calls, each durable on return unless it
+//! says otherwise.
+//!
+//! All calls are synchronous and short; asynchronous callers use a blocking thread.
+
+mod history;
+mod key;
+mod snapshot;
+mod sqlite;
+
+pub use history::*;
+pub use key::KeySource;
+pub use snapshot::{Change, SecretText, Snapshot};
+pub use sqlite::Store;

@@ -1,0 +1,4 @@
+//! The store in one SQLite file.
+
+/// The durable store. See the module above for its contract.
+pub struct Store {}
