@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary `tidegate`.
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

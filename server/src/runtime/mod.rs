@@ -1,0 +1,4 @@
+//! The runtime of jobs.
+
+/// What runs.
+pub struct JobManager {}

@@ -1,0 +1,304 @@
+//! One client's session: who it is, its settings, its transaction, and what it is doing.
+//!
+//! A session knows nothing of the wire. It is shared by the connection that owns it, the registry
+//! that `stat_activity` reads, and the statements that run in it.
+
+use crate::outcome::Notice;
+use crate::settings::Settings;
+use catalog::definition::Timestamp;
+use catalog::store::{Change, Snapshot, Store, now};
+use catalog::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use tokio::sync::{mpsc, watch};
+
+/// The transaction status that ReadyForQuery shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// Outside of a block.
+    Idle,
+    /// Inside of a block.
+    InBlock,
+    /// Inside of a block that has failed.
+    Failed,
+}
+
+/// What the current transaction block has gathered. Definitions change in the store only at
+/// COMMIT, all of them or none; remote effects (a job that starts) begin after it.
+pub struct Transaction {
+    /// Where it stands.
+    pub status: TransactionStatus,
+    /// Whether statements that change definitions are refused.
+    pub is_read_only: bool,
+    /// The store's version when the block first changed something, and its view since.
+    overlay: Option<Overlay>,
+    /// Savepoints: name and how much had been gathered.
+    savepoints: Vec<(String, Option<Overlay>)>,
+}
+
+#[derive(Clone)]
+struct Overlay {
+    base_version: u64,
+    view: Snapshot,
+    changes: Vec<Change>,
+    effects: Vec<Effect>,
+}
+
+/// What happens after definitions are durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Start this job.
+    StartJob(i64),
+    /// These sources changed: forget what is cached of them.
+    SourceChanged(i64),
+    /// A secret changed: jobs that use it reconnect when they next connect.
+    SecretChanged(i64),
+}
+
+/// What a session is doing, for `stat_activity`.
+#[derive(Debug, Clone)]
+pub struct Activity {
+    /// active, idle, idle in transaction, idle in transaction (aborted).
+    pub state: &'static str,
+    /// When the current or last statement began.
+    pub query_start: Option<Timestamp>,
+    /// Its redacted text.
+    pub query: String,
+}
+
+/// One client's session.
+pub struct Session {
+    /// The number that clients see as the backend's pid.
+    pub pid: i32,
+    /// Role.
+    pub role: String,
+    /// Database name that the client asked for.
+    pub database: String,
+    /// Client address, `host:port`; empty for an embedded session.
+    pub client_addr: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Settings (SET, SHOW).
+    pub settings: Mutex<Settings>,
+    /// The transaction.
+    pub transaction: Mutex<Transaction>,
+    /// What it is doing.
+    pub activity: Mutex<Activity>,
+    notices: mpsc::UnboundedSender<Notice>,
+    /// Grows with every cancel request; a statement ends when it sees it grow.
+    cancel: watch::Sender<u64>,
+}
+
+impl Session {
+    /// A session and the receiver of its notices.
+    pub fn new(
+        pid: i32,
+        role: String,
+        database: String,
+        client_addr: String,
+        settings: Settings,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Notice>) {
+        let (notices, receiver) = mpsc::unbounded_channel();
+        let session = Self {
+            pid,
+            role,
+            database,
+            client_addr,
+            started_at: now(),
+            settings: Mutex::new(settings),
+            transaction: Mutex::new(Transaction {
+                status: TransactionStatus::Idle,
+                is_read_only: false,
+                overlay: None,
+                savepoints: vec![],
+            }),
+            activity: Mutex::new(Activity { state: "idle", query_start: None, query: String::new() }),
+            notices,
+            cancel: watch::channel(0).0,
+        };
+        (Arc::new(session), receiver)
+    }
+
+    /// Sends a message to the client; dropped silently when the client is gone.
+    pub fn notice(&self, notice: Notice) {
+        let _ = self.notices.send(notice);
+    }
+
+    /// Asks the running statement to end (57014). Does nothing when none runs.
+    pub fn cancel(&self) {
+        self.cancel.send_modify(|n| *n += 1);
+    }
+
+    /// A receiver that changes when somebody cancels from now on.
+    pub fn canceled(&self) -> watch::Receiver<u64> {
+        let mut receiver = self.cancel.subscribe();
+        receiver.mark_unchanged();
+        receiver
+    }
+
+    /// Definitions as this session sees them: the store's, with the block's own changes.
+    pub fn snapshot(&self, store: &Store) -> Arc<Snapshot> {
+        match &self.transaction.lock().overlay {
+            Some(overlay) => Arc::new(overlay.view.clone()),
+            None => store.snapshot(),
+        }
+    }
+
+    /// Makes changes: at once and durable outside of a block, gathered inside. The effects that are
+    /// returned may begin now; inside of a block they come back from [`Session::commit`].
+    pub fn apply(&self, store: &Store, changes: Vec<Change>, effects: Vec<Effect>) -> Result<Vec<Effect>> {
+        let mut transaction = self.transaction.lock();
+        if transaction.is_read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, "cannot change definitions in a read-only transaction")
+                .with_hint("SET default_transaction_read_only = off; or BEGIN READ WRITE;"));
+        }
+        if transaction.status == TransactionStatus::Idle {
+            let base = store.snapshot().version;
+            store.commit(base, changes)?;
+            return Ok(effects);
+        }
+        let overlay = transaction.overlay.get_or_insert_with(|| {
+            let view = Snapshot::clone(&store.snapshot());
+            Overlay { base_version: view.version, view, changes: vec![], effects: vec![] }
+        });
+        for change in &changes {
+            overlay.view.apply(change);
+        }
+        overlay.changes.extend(changes);
+        overlay.effects.extend(effects);
+        Ok(vec![])
+    }
+
+    /// BEGIN. A second BEGIN is a WARNING, as in PostgreSQL.
+    pub fn begin(&self, read_only: Option<bool>) {
+        let default = self.settings.lock().bool("default_transaction_read_only");
+        let mut transaction = self.transaction.lock();
+        if transaction.status != TransactionStatus::Idle {
+            drop(transaction);
+            self.notice(Notice::warning("there is already a transaction in progress").with_code("25001"));
+            return;
+        }
+        transaction.status = TransactionStatus::InBlock;
+        transaction.is_read_only = read_only.unwrap_or(default);
+        transaction.overlay = None;
+        transaction.savepoints.clear();
+    }
+
+    /// COMMIT: all gathered changes become durable, or none and the error says why. In a failed
+    /// block it is a rollback; `false` says so (the tag is then ROLLBACK).
+    pub fn commit(&self, store: &Store) -> Result<(bool, Vec<Effect>)> {
+        let mut transaction = self.transaction.lock();
+        let status = transaction.status;
+        let overlay = transaction.overlay.take();
+        transaction.status = TransactionStatus::Idle;
+        transaction.is_read_only = false;
+        transaction.savepoints.clear();
+        match status {
+            TransactionStatus::Idle => {
+                drop(transaction);
+                self.notice(Notice::warning("there is no transaction in progress").with_code("25P01"));
+                Ok((true, vec![]))
+            }
+            TransactionStatus::Failed => Ok((false, vec![])),
+            TransactionStatus::InBlock => match overlay {
+                None => Ok((true, vec![])),
+                Some(overlay) => {
+                    store.commit(overlay.base_version, overlay.changes)?;
+                    Ok((true, overlay.effects))
+                }
+            },
+        }
+    }
+
+    /// ROLLBACK: forgets everything gathered.
+    pub fn rollback(&self) {
+        let mut transaction = self.transaction.lock();
+        let was = transaction.status;
+        transaction.status = TransactionStatus::Idle;
+        transaction.is_read_only = false;
+        transaction.overlay = None;
+        transaction.savepoints.clear();
+        drop(transaction);
+        if was == TransactionStatus::Idle {
+            self.notice(Notice::warning("there is no transaction in progress").with_code("25P01"));
+        }
+    }
+
+    /// SAVEPOINT.
+    pub fn savepoint(&self, name: &str) -> Result<()> {
+        let mut transaction = self.transaction.lock();
+        if transaction.status == TransactionStatus::Idle {
+            return Err(Error::new(ErrorKind::Remote("25P01".into()), "SAVEPOINT can only be used in transaction blocks"));
+        }
+        let overlay = transaction.overlay.clone();
+        transaction.savepoints.push((name.to_owned(), overlay));
+        Ok(())
+    }
+
+    /// RELEASE SAVEPOINT.
+    pub fn release(&self, name: &str) -> Result<()> {
+        let mut transaction = self.transaction.lock();
+        let Some(at) = transaction.savepoints.iter().rposition(|(n, _)| n == name) else {
+            return Err(no_savepoint(name));
+        };
+        transaction.savepoints.truncate(at);
+        Ok(())
+    }
+
+    /// ROLLBACK TO SAVEPOINT: a failed block goes on.
+    pub fn rollback_to(&self, name: &str) -> Result<()> {
+        let mut transaction = self.transaction.lock();
+        let Some(at) = transaction.savepoints.iter().rposition(|(n, _)| n == name) else {
+            return Err(no_savepoint(name));
+        };
+        transaction.savepoints.truncate(at + 1);
+        transaction.overlay = transaction.savepoints[at].1.clone();
+        transaction.status = TransactionStatus::InBlock;
+        Ok(())
+    }
+
+    /// Marks the block as failed after an error; does nothing outside of one.
+    pub fn fail(&self) {
+        let mut transaction = self.transaction.lock();
+        if transaction.status == TransactionStatus::InBlock {
+            transaction.status = TransactionStatus::Failed;
+        }
+    }
+
+    /// The status for ReadyForQuery.
+    pub fn status(&self) -> TransactionStatus {
+        self.transaction.lock().status
+    }
+}
+
+fn no_savepoint(name: &str) -> Error {
+    Error::new(ErrorKind::Remote("3B001".into()), format!("savepoint \"{name}\" does not exist"))
+}
+
+/// Every live session, for `stat_activity` and cancel requests.
+#[derive(Default)]
+pub struct SessionRegistry {
+    next_pid: AtomicI32,
+    sessions: Mutex<BTreeMap<i32, Arc<Session>>>,
+}
+
+impl SessionRegistry {
+    /// A pid that no live session has.
+    pub fn next_pid(&self) -> i32 {
+        self.next_pid.fetch_add(1, Ordering::Relaxed).rem_euclid(i32::MAX - 1) + 1
+    }
+    /// Adds a session.
+    pub fn add(&self, session: Arc<Session>) {
+        self.sessions.lock().insert(session.pid, session);
+    }
+    /// Removes a session.
+    pub fn remove(&self, pid: i32) {
+        self.sessions.lock().remove(&pid);
+    }
+    /// All live sessions by pid.
+    pub fn list(&self) -> Vec<Arc<Session>> {
+        self.sessions.lock().values().cloned().collect()
+    }
+}
