@@ -12,6 +12,15 @@ use std::collections::BTreeMap;
 /// Microseconds since 1970-01-01 UTC.
 pub type Timestamp = i64;
 
+/// The wall clock, in microseconds since 1970-01-01 UTC. It may step back when somebody sets it.
+pub fn now() -> Timestamp {
+    let micros = match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+        Ok(since) => i128::try_from(since.as_micros()).unwrap_or(i128::MAX),
+        Err(before) => -i128::try_from(before.duration().as_micros()).unwrap_or(i128::MAX),
+    };
+    Timestamp::try_from(micros).unwrap_or(Timestamp::MAX)
+}
+
 /// Where a secret's value comes from. The value itself is only in the encrypted store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "backend", rename_all = "snake_case")]

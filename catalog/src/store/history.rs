@@ -3,9 +3,10 @@
 
 use crate::definition::Timestamp;
 use crate::state::*;
+use serde::{Deserialize, Serialize};
 
 /// One execution of a job (`tidegate.job_runs`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Never reused; unique over all jobs.
     pub id: i64,
@@ -46,7 +47,7 @@ pub struct Run {
 }
 
 /// One stage of a run (`tidegate.job_steps`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The run.
     pub run_id: i64,
@@ -74,7 +75,7 @@ pub struct Step {
 
 /// One error as users read it (`tidegate.errors`). The same error of the same table in the same
 /// run, seen again, counts up `repeat_count` instead of adding a row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorRecord {
     /// Never reused. 0 asks the store for a new one.
     pub id: i64,
@@ -111,7 +112,7 @@ pub struct ErrorRecord {
 }
 
 /// One change of state (`tidegate.events`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Never reused. 0 asks the store for a new one.
     pub id: i64,
@@ -136,7 +137,7 @@ pub struct Event {
 }
 
 /// One check of a source (`tidegate.source_checks`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceCheck {
     /// Never reused. 0 asks the store for a new one.
     pub id: i64,
@@ -157,7 +158,7 @@ pub struct SourceCheck {
 }
 
 /// Cumulative counters of one mapping (`tidegate.stat_job_tables`; summed in `stat_jobs`).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MappingStatistics {
     /// The mapping.
     pub mapping_id: i64,
@@ -184,7 +185,7 @@ pub struct MappingStatistics {
 }
 
 /// One day's traffic of one table in one direction (`tidegate.run_statistics`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DayStatistics {
     /// Days since 1970-01-01 UTC.
     pub day: i32,
@@ -204,4 +205,35 @@ pub struct DayStatistics {
     pub bytes: i64,
     /// Seconds, summed.
     pub seconds_total: f64,
+}
+
+/// What the last contact with a source showed (`tidegate.sources.health`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceHealth {
+    /// The source.
+    pub source_id: i64,
+    /// unknown, ok, failing.
+    pub health: String,
+    /// When the source was last checked or used.
+    pub last_checked_at: Option<Timestamp>,
+    /// What went wrong then.
+    pub last_error: Option<String>,
+}
+
+/// What a run may leave behind at a sink when it is killed, known before the sink is touched so
+/// that the next start can clean it up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkTrace {
+    /// The job.
+    pub job_id: i64,
+    /// The mapping.
+    pub mapping_id: i64,
+    /// The run.
+    pub run_id: i64,
+    /// The sink's source; follows renames.
+    pub source_name: String,
+    /// What there may be, in the words of whoever cleans it up.
+    pub json: String,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
 }
