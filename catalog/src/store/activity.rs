@@ -40,9 +40,7 @@ impl Store {
 
     /// One run; None when there is none, or none any more.
     pub fn run(&self, id: i64) -> Result<Option<Run>> {
-        self.read(|connection| {
-            Ok(bodies(connection, "runs", "SELECT id, body FROM runs WHERE id = ?1", [id])?.pop())
-        })
+        self.read(|connection| Ok(bodies(connection, "runs", "SELECT id, body FROM runs WHERE id = ?1", [id])?.pop()))
     }
 
     /// The runs that are in no final state, oldest first: what a killed gateway left going.

@@ -11,20 +11,8 @@ use std::path::Path;
 /// (number, name, script), numbered from 1 without gaps.
 const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "catalog", include_str!("../../migrations/0001_catalog.sql"))];
 
-/// Applies what is missing, each migration whole or not at all. Refuses a catalog that a newer
-/// program made and a database that is no catalog, and leaves both as they are.
-pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Failure> {
-    let newest = MIGRATIONS.last().map_or(0, |(number, _, _)| *number);
-    let applied = applied_version(connection, path)?;
-    if applied > newest {
-        return Err(Error::new(
-            ErrorKind::Prerequisite,
-            format!("catalog \"{}\" was made by a newer version of tidegate", path.display()),
-        )
-        .with_detail(format!("The catalog is at migration {applied}; this program knows migrations up to {newest}."))
-        .with_hint("Start the newer program, or give this one another directory with --data-dir.")
-        .into());
-    }
+/// Applies what is missing, each migration whole or not at all, after [`applied_version`].
+pub(super) fn migrate(connection: &mut Connection, applied: i64) -> Result<(), Failure> {
     for (number, name, script) in MIGRATIONS.iter().filter(|(number, _, _)| *number > applied) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
         transaction.execute_batch(
@@ -43,24 +31,34 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Fa
     Ok(())
 }
 
-/// The newest migration that the file has; 0 for an empty file.
-fn applied_version(connection: &Connection, path: &Path) -> Result<i64, Failure> {
+/// The newest migration that the file has; 0 for an empty file. Refuses a catalog that a newer
+/// program made and a database that is no catalog. Only reads.
+pub(super) fn applied_version(connection: &Connection, path: &Path) -> Result<i64, Failure> {
     let (table_count, is_catalog): (i64, bool) = connection.query_row(
         "SELECT count(*), coalesce(max(name = 'schema_migrations'), 0) FROM sqlite_schema WHERE type = 'table'",
         [],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    if is_catalog {
-        return Ok(connection
-            .query_row("SELECT coalesce(max(version), 0) FROM schema_migrations", [], |row| row.get(0))?);
+    if !is_catalog {
+        return if table_count == 0 { Ok(0) } else { Err(not_a_catalog(path).into()) };
     }
-    if table_count == 0 {
-        return Ok(0);
+    let applied = connection
+        .query_row("SELECT coalesce(max(version), 0) FROM schema_migrations", [], |row| row.get::<_, i64>(0))?;
+    let newest = MIGRATIONS.last().map_or(0, |(number, _, _)| *number);
+    if applied <= newest {
+        return Ok(applied);
     }
-    Err(Error::new(ErrorKind::Prerequisite, format!("database \"{}\" is not a tidegate catalog", path.display()))
+    let message = format!("catalog \"{}\" was made by a newer version of tidegate", path.display());
+    Err(Error::new(ErrorKind::Prerequisite, message)
+        .with_detail(format!("The catalog is at migration {applied}; this program knows migrations up to {newest}."))
+        .with_hint("Start the newer program, or give this one another directory with --data-dir.")
+        .into())
+}
+
+fn not_a_catalog(path: &Path) -> Error {
+    Error::new(ErrorKind::Prerequisite, format!("database \"{}\" is not a tidegate catalog", path.display()))
         .with_detail("The file holds tables that tidegate did not make.")
         .with_hint("Give the gateway another directory with --data-dir.")
-        .into())
 }
 
 #[cfg(test)]
@@ -75,20 +73,12 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_catalog_and_a_foreign_database_are_refused_and_left_alone() {
+    fn a_migrated_catalog_is_not_migrated_again() {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, Path::new("c")).unwrap();
-        migrate(&mut connection, Path::new("c")).unwrap();
-        connection.execute("INSERT INTO schema_migrations VALUES (1000, 'later', 0)", []).unwrap();
-        let error = migrate(&mut connection, Path::new("c")).unwrap_err().into_error(Path::new("c"));
-        assert_eq!(error.sqlstate(), "55000");
-        assert_eq!(error.message(), "catalog \"c\" was made by a newer version of tidegate");
-
-        let mut foreign = Connection::open_in_memory().unwrap();
-        foreign.execute("CREATE TABLE notes (text TEXT)", []).unwrap();
-        let error = migrate(&mut foreign, Path::new("n")).unwrap_err().into_error(Path::new("n"));
-        assert_eq!(error.message(), "database \"n\" is not a tidegate catalog");
-        let tables: i64 = foreign.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
-        assert_eq!(tables, 1);
+        assert_eq!(applied_version(&connection, Path::new("c")).unwrap(), 0);
+        migrate(&mut connection, 0).unwrap();
+        let applied = applied_version(&connection, Path::new("c")).unwrap();
+        assert_eq!(applied, MIGRATIONS.len() as i64);
+        migrate(&mut connection, applied).unwrap();
     }
 }

@@ -24,9 +24,8 @@ impl Store {
         let mut deleted = 0;
         for prune_batch in [prune_runs, prune_steps, prune_errors, prune_events] {
             loop {
-                let count = self.write(Durability::Ordered, |transaction| {
-                    prune_batch(transaction, before, rows_max, &kept)
-                })?;
+                let count =
+                    self.write(Durability::Ordered, |transaction| prune_batch(transaction, before, rows_max, &kept))?;
                 deleted += count as u64;
                 if count == 0 {
                     break;
@@ -58,12 +57,7 @@ fn json_array(ids: &BTreeSet<i64>) -> String {
     format!("[{}]", ids.join(","))
 }
 
-fn prune_runs(
-    transaction: &Transaction<'_>,
-    before: Timestamp,
-    rows_max: i64,
-    kept: &Kept,
-) -> Result<usize, Failure> {
+fn prune_runs(transaction: &Transaction<'_>, before: Timestamp, rows_max: i64, kept: &Kept) -> Result<usize, Failure> {
     let ids: Vec<i64> = transaction
         .prepare_cached(
             "SELECT id FROM runs

@@ -46,12 +46,13 @@ pub(super) fn put_value(
     match (&secret.backend, value) {
         (SecretBackend::Store, Some(value)) => {
             let sealed = cipher.seal(value.expose(), &context(secret.id, i64::from(secret.version)))?;
-            connection.prepare_cached(
-                "INSERT INTO secret_values (secret_id, version, nonce, ciphertext) VALUES (?1, ?2, ?3, ?4)
+            connection
+                .prepare_cached(
+                    "INSERT INTO secret_values (secret_id, version, nonce, ciphertext) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (secret_id) DO UPDATE
                  SET version = excluded.version, nonce = excluded.nonce, ciphertext = excluded.ciphertext",
-            )?
-            .execute(params![secret.id, secret.version, sealed.nonce, sealed.ciphertext])?;
+                )?
+                .execute(params![secret.id, secret.version, sealed.nonce, sealed.ciphertext])?;
             Ok(())
         }
         (SecretBackend::Store, None) => {
@@ -65,11 +66,10 @@ pub(super) fn put_value(
             }
         }
         (SecretBackend::Env { .. } | SecretBackend::File { .. }, None) => delete_value(connection, secret.id),
-        (SecretBackend::Env { .. } | SecretBackend::File { .. }, Some(_)) => Err(Error::internal(format!(
-            "secret \"{}\" was put with a value although it lives elsewhere",
-            secret.name
-        ))
-        .into()),
+        (SecretBackend::Env { .. } | SecretBackend::File { .. }, Some(_)) => {
+            Err(Error::internal(format!("secret \"{}\" was put with a value although it lives elsewhere", secret.name))
+                .into())
+        }
     }
 }
 
@@ -146,10 +146,7 @@ fn read_file(secret: &Secret, path: &str) -> Result<SecretText> {
         Ok(text) => Ok(SecretText::new(text)),
         Err(error) => {
             drop(Zeroizing::new(error.into_bytes()));
-            Err(Error::new(
-                ErrorKind::InvalidValue,
-                format!("file \"{path}\" of secret \"{name}\" is not UTF-8 text"),
-            ))
+            Err(Error::new(ErrorKind::InvalidValue, format!("file \"{path}\" of secret \"{name}\" is not UTF-8 text")))
         }
     }
 }

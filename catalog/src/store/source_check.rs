@@ -36,8 +36,8 @@ impl Store {
     /// The last checks of every source, by source and in the order in which they were made.
     pub fn source_checks(&self) -> Result<Vec<SourceCheck>> {
         self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT id, source_name, body FROM source_checks ORDER BY source_name, id")?;
+            let mut statement = connection
+                .prepare_cached("SELECT id, source_name, body FROM source_checks ORDER BY source_name, id")?;
             let mut rows = statement.query([])?;
             let mut checks = Vec::new();
             while let Some(row) = rows.next()? {

@@ -6,10 +6,10 @@
 use super::failure::{Failure, io_error};
 use super::key::{Cipher, KeySource, Sealed, check_key_source, load_cipher, random, wrong_key};
 use super::lock::DirectoryLock;
-use super::migrate::migrate;
+use super::migrate::{applied_version, migrate};
 use super::snapshot::Snapshot;
 use super::stored::load_snapshot;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::fs::OpenOptions;
@@ -221,8 +221,12 @@ fn open_catalog(path: &Path, directory: &Path, key: &KeySource) -> Result<Opened
         .open(path)
         .map_err(|error| io_error(format_args!("open catalog \"{}\"", path.display()), error))?;
     let mut writer = connect(path)?;
-    migrate(&mut writer, path)?;
+    // What is refused is left as it is, its journal mode included.
+    let applied = applied_version(&writer, path)?;
+    configure(&writer, path)?;
+    migrate(&mut writer, applied)?;
     let reader = connect(path)?;
+    configure(&reader, path)?;
     reader.pragma_update(None, "query_only", true)?;
 
     let state = writer
@@ -248,11 +252,15 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+fn configure(connection: &Connection, path: &Path) -> Result<(), Failure> {
     // WAL answers with the mode that it got; a file system without shared memory refuses it.
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("wal") {
-        return Err(crate::error::Error::new(
-            crate::error::ErrorKind::Io,
+        return Err(Error::new(
+            ErrorKind::Io,
             format!("the file system of catalog \"{}\" does not support a write-ahead log", path.display()),
         )
         .with_hint("Put the data directory on a local disk, with --data-dir.")
@@ -264,7 +272,7 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // Deleted values are overwritten where that costs no further write.
     connection.pragma_update_and_check(None, "secure_delete", "FAST", |_| Ok(()))?;
-    Ok(connection)
+    Ok(())
 }
 
 /// Writes the row that makes the file a catalog, and answers the new gateway's id.

@@ -66,11 +66,7 @@ impl Stored for SinkTable {
         self.id
     }
     fn key(&self) -> Vec<Value> {
-        vec![
-            self.path.source.clone().into(),
-            self.path.name.schema.clone().into(),
-            self.path.name.table.clone().into(),
-        ]
+        vec![self.path.source.clone().into(), self.path.name.schema.clone().into(), self.path.name.table.clone().into()]
     }
     fn name(&self) -> String {
         format!("{}.{}.{}", self.path.source, self.path.name.schema, self.path.name.table)
