@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod wire;
 
+pub mod pg_types;
 pub mod session;
 pub mod settings;
 
