@@ -6,7 +6,8 @@
 use crate::outcome::Notice;
 use crate::settings::Settings;
 use catalog::definition::Timestamp;
-use catalog::store::{Change, Snapshot, Store, now};
+use catalog::now;
+use catalog::store::{Change, Snapshot, Store};
 use catalog::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -40,21 +41,37 @@ pub struct Transaction {
 
 #[derive(Clone)]
 struct Overlay {
-    base_version: u64,
+    base: Arc<Snapshot>,
     view: Snapshot,
     changes: Vec<Change>,
     effects: Vec<Effect>,
 }
 
 /// What happens after definitions are durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Effect {
-    /// Start this job.
-    StartJob(i64),
-    /// These sources changed: forget what is cached of them.
+    /// Start a run of this job.
+    StartJob {
+        /// The job.
+        job_id: i64,
+        /// How.
+        start: crate::runtime::Start,
+    },
+    /// Stop this job.
+    StopJob(i64),
+    /// A source changed: forget what is cached of it.
     SourceChanged(i64),
-    /// A secret changed: jobs that use it reconnect when they next connect.
-    SecretChanged(i64),
+    /// A job or a sink table was dropped: the sink forgets it too.
+    Forget {
+        /// What was dropped, for the warning when the sink cannot be reached: `job "x"`.
+        what: String,
+        /// The sink.
+        sink: Arc<dyn connector_api::Sink>,
+        /// The job, whose positions are forgotten.
+        job_id: Option<i64>,
+        /// Remote tables to drop.
+        drop_tables: Vec<catalog::TableName>,
+    },
 }
 
 /// What a session is doing, for `stat_activity`.
@@ -146,22 +163,39 @@ impl Session {
         }
     }
 
-    /// Makes changes: at once and durable outside of a block, gathered inside. The effects that are
-    /// returned may begin now; inside of a block they come back from [`Session::commit`].
-    pub fn apply(&self, store: &Store, changes: Vec<Change>, effects: Vec<Effect>) -> Result<Vec<Effect>> {
+    /// The clear text of a secret that the current block has made and not committed yet.
+    pub fn pending_secret(&self, id: i64) -> Option<catalog::store::SecretText> {
+        let transaction = self.transaction.lock();
+        transaction.overlay.as_ref()?.changes.iter().rev().find_map(|change| match change {
+            Change::PutSecret { secret, value: Some(value) } if secret.id == id => Some(value.clone()),
+            _ => None,
+        })
+    }
+
+    /// Makes changes against the definitions that the statement saw: at once and durable outside of
+    /// a block, gathered inside. The effects that are returned may begin now; inside of a block they
+    /// come back from [`Session::commit`].
+    pub fn apply(
+        &self,
+        store: &Store,
+        base: &Arc<Snapshot>,
+        changes: Vec<Change>,
+        effects: Vec<Effect>,
+    ) -> Result<Vec<Effect>> {
         let mut transaction = self.transaction.lock();
-        if transaction.is_read_only {
+        if transaction.is_read_only && !changes.is_empty() {
             return Err(Error::new(ErrorKind::ReadOnly, "cannot change definitions in a read-only transaction")
                 .with_hint("SET default_transaction_read_only = off; or BEGIN READ WRITE;"));
         }
         if transaction.status == TransactionStatus::Idle {
-            let base = store.snapshot().version;
-            store.commit(base, changes)?;
+            if !changes.is_empty() {
+                store.commit_any(|current| rebase(current, base, changes))?;
+            }
             return Ok(effects);
         }
         let overlay = transaction.overlay.get_or_insert_with(|| {
-            let view = Snapshot::clone(&store.snapshot());
-            Overlay { base_version: view.version, view, changes: vec![], effects: vec![] }
+            let base = store.snapshot();
+            Overlay { view: Snapshot::clone(&base), base, changes: vec![], effects: vec![] }
         });
         for change in &changes {
             overlay.view.apply(change);
@@ -184,11 +218,47 @@ impl Session {
         transaction.is_read_only = read_only.unwrap_or(default);
         transaction.overlay = None;
         transaction.savepoints.clear();
+        drop(transaction);
+        self.settings.lock().begin();
+    }
+
+    /// SET TRANSACTION. Outside of a block it has no effect, which a WARNING says.
+    pub fn set_transaction(&self, read_only: Option<bool>) {
+        let mut transaction = self.transaction.lock();
+        if transaction.status == TransactionStatus::Idle {
+            drop(transaction);
+            self.notice(Notice::warning("SET TRANSACTION can only be used in transaction blocks").with_code("25P01"));
+            return;
+        }
+        if let Some(read_only) = read_only {
+            transaction.is_read_only = read_only;
+        }
+    }
+
+    /// Whether statements that change definitions are refused now.
+    pub fn is_read_only(&self) -> bool {
+        let transaction = self.transaction.lock();
+        match transaction.status {
+            TransactionStatus::Idle => {
+                drop(transaction);
+                self.settings.lock().bool("default_transaction_read_only")
+            }
+            TransactionStatus::InBlock | TransactionStatus::Failed => transaction.is_read_only,
+        }
     }
 
     /// COMMIT: all gathered changes become durable, or none and the error says why. In a failed
     /// block it is a rollback; `false` says so (the tag is then ROLLBACK).
     pub fn commit(&self, store: &Store) -> Result<(bool, Vec<Effect>)> {
+        let ended = self.commit_definitions(store);
+        match &ended {
+            Ok((true, _)) => self.settings.lock().commit(),
+            Ok((false, _)) | Err(_) => self.settings.lock().rollback(),
+        }
+        ended
+    }
+
+    fn commit_definitions(&self, store: &Store) -> Result<(bool, Vec<Effect>)> {
         let mut transaction = self.transaction.lock();
         let status = transaction.status;
         let overlay = transaction.overlay.take();
@@ -205,7 +275,9 @@ impl Session {
             TransactionStatus::InBlock => match overlay {
                 None => Ok((true, vec![])),
                 Some(overlay) => {
-                    store.commit(overlay.base_version, overlay.changes)?;
+                    if !overlay.changes.is_empty() {
+                        store.commit_any(|current| rebase(current, &overlay.base, overlay.changes))?;
+                    }
                     Ok((true, overlay.effects))
                 }
             },
@@ -221,6 +293,7 @@ impl Session {
         transaction.overlay = None;
         transaction.savepoints.clear();
         drop(transaction);
+        self.settings.lock().rollback();
         if was == TransactionStatus::Idle {
             self.notice(Notice::warning("there is no transaction in progress").with_code("25P01"));
         }
@@ -234,6 +307,8 @@ impl Session {
         }
         let overlay = transaction.overlay.clone();
         transaction.savepoints.push((name.to_owned(), overlay));
+        drop(transaction);
+        self.settings.lock().savepoint(name);
         Ok(())
     }
 
@@ -244,6 +319,8 @@ impl Session {
             return Err(no_savepoint(name));
         };
         transaction.savepoints.truncate(at);
+        drop(transaction);
+        self.settings.lock().release(name);
         Ok(())
     }
 
@@ -256,6 +333,8 @@ impl Session {
         transaction.savepoints.truncate(at + 1);
         transaction.overlay = transaction.savepoints[at].1.clone();
         transaction.status = TransactionStatus::InBlock;
+        drop(transaction);
+        self.settings.lock().rollback_to(name);
         Ok(())
     }
 
@@ -271,6 +350,66 @@ impl Session {
     pub fn status(&self) -> TransactionStatus {
         self.transaction.lock().status
     }
+}
+
+/// Fits changes that were made against `base` to what is there now: the runtime's own fields of a
+/// job are kept as they are now, and a definition that somebody else changed meanwhile is 40001.
+fn rebase(current: &Snapshot, base: &Snapshot, changes: Vec<Change>) -> Result<Vec<Change>> {
+    let conflict = |kind: &str, name: &str| {
+        Error::new(
+            ErrorKind::Remote("40001".into()),
+            format!("could not serialize access: {kind} \"{name}\" was changed by another session"),
+        )
+        .with_hint("Run the transaction again.")
+    };
+    let mut out = Vec::with_capacity(changes.len());
+    for change in changes {
+        out.push(match change {
+            Change::PutJob(mut job) => {
+                match (base.jobs.get(&job.id), current.jobs.get(&job.id)) {
+                    (Some(before), Some(now)) => {
+                        if before.altered_at != now.altered_at {
+                            return Err(conflict("job", &job.name));
+                        }
+                        job.state = now.state;
+                        job.phase = now.phase;
+                        job.desired_state = now.desired_state;
+                        job.state_changed_at = now.state_changed_at;
+                        job.restart_count = now.restart_count;
+                        job.current_run_id = now.current_run_id;
+                        job.last_error_id = now.last_error_id;
+                    }
+                    (Some(_), None) => return Err(conflict("job", &job.name)),
+                    (None, _) => {}
+                }
+                Change::PutJob(job)
+            }
+            Change::PutSource(source) => {
+                if let Some(before) = base.sources.get(&source.id)
+                    && current.sources.get(&source.id).is_none_or(|now| now.altered_at != before.altered_at)
+                {
+                    return Err(conflict("source", &source.name));
+                }
+                Change::PutSource(source)
+            }
+            Change::PutSecret { secret, value } => {
+                if let Some(before) = base.secrets.get(&secret.id)
+                    && current.secrets.get(&secret.id).is_none_or(|now| now.version != before.version)
+                {
+                    return Err(conflict("secret", &secret.name));
+                }
+                Change::PutSecret { secret, value }
+            }
+            other @ (Change::DeleteSecret(_)
+            | Change::DeleteSource(_)
+            | Change::PutSinkTable(_)
+            | Change::DeleteSinkTable(_)
+            | Change::DeleteJob(_)
+            | Change::PutMapping(_)
+            | Change::DeleteMapping(_)) => other,
+        });
+    }
+    Ok(out)
 }
 
 fn no_savepoint(name: &str) -> Error {

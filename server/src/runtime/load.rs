@@ -1,0 +1,225 @@
+//! Moves the rows of one compiled mapping from its readers into one writer.
+//!
+//! Readers run side by side, one per split, each a task of its own; a bounded channel carries
+//! batches or chunks to the writer, so that a slow sink slows the source and memory stays flat.
+
+use super::compile::{Compiled, Work};
+use super::live::LiveTable;
+use super::skip::{Chain, SkipPolicy};
+use crate::query::map_error;
+use catalog::definition::OnError;
+use catalog::{Error, ErrorKind, ErrorSide, Position, Result};
+use connector_api::{RawChunk, SnapshotScanExec, TableWriter};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::StreamExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Batches or chunks that may wait for the writer.
+const QUEUE_LENGTH: usize = 4;
+
+/// An error and the side that it happened on.
+pub struct SidedError {
+    /// Which side.
+    pub side: ErrorSide,
+    /// What happened.
+    pub error: Error,
+}
+
+/// Marks errors with a side.
+pub trait OnSide<T> {
+    /// Marks an error.
+    fn on(self, side: ErrorSide) -> Result<T, SidedError>;
+}
+
+impl<T> OnSide<T> for Result<T> {
+    fn on(self, side: ErrorSide) -> Result<T, SidedError> {
+        self.map_err(|error| SidedError { side, error })
+    }
+}
+
+fn canceled() -> SidedError {
+    SidedError { side: ErrorSide::Engine, error: Error::new(ErrorKind::Canceled, "the run was told to end") }
+}
+
+/// Reads everything and gives it to the writer. Nothing is committed yet on return. The answer is
+/// the position at which what was read is consistent; None when the query read no source.
+pub async fn load(
+    compiled: &Compiled,
+    writer: &mut dyn TableWriter,
+    live: &Arc<LiveTable>,
+    on_error: &OnError,
+    skip: &mut SkipPolicy,
+    token: &CancellationToken,
+) -> Result<Option<Position>, SidedError> {
+    match &compiled.work {
+        Work::Raw { read, format, slot, goal } => {
+            let snapshot = slot.get().await.on(ErrorSide::Source)?.clone();
+            let splits = snapshot.splits(read, *goal).await.on(ErrorSide::Source)?;
+            read.progress.splits_total.fetch_add(splits.len() as u64, Ordering::Relaxed);
+            let (sender, receiver) = mpsc::channel::<Result<RawChunk>>(QUEUE_LENGTH);
+            let mut readers = JoinSet::new();
+            for split in splits {
+                let (snapshot, read, format, sender) = (snapshot.clone(), read.clone(), format.clone(), sender.clone());
+                readers.spawn(async move {
+                    let stream = match snapshot.read_raw(&read, &split, &format).await {
+                        Ok(stream) => stream,
+                        Err(error) => {
+                            let _ = sender.send(Err(error)).await;
+                            return;
+                        }
+                    };
+                    if forward(stream, sender).await {
+                        read.progress.splits_done.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            drop(sender);
+            drain(receiver, token, async |chunk: RawChunk| {
+                writer.write_raw(chunk).await.on(ErrorSide::Sink).map(|_| ())
+            })
+            .await?;
+            join(readers).await?;
+            Ok(Some(snapshot.position().clone()))
+        }
+        Work::Query { logical, context, schema } => {
+            let plan = Work::physical(logical, context).await.on(ErrorSide::Source)?;
+            let position = position_of(&plan);
+            match on_error {
+                OnError::Stop => {
+                    run_plan(plan, context, token, async |batch| {
+                        let batch = with_schema(batch, schema).on(ErrorSide::Engine)?;
+                        writer.write(batch).await.on(ErrorSide::Sink).map(|_| ())
+                    })
+                    .await?;
+                }
+                OnError::Skip { .. } => {
+                    // Rows are transformed here, batch by batch, so that a bad one can be found.
+                    let chain = Chain::of(&plan).on(ErrorSide::Transform)?;
+                    let input = chain.input.clone();
+                    run_plan(input, context, token, async |batch| {
+                        chain
+                            .write(batch, &mut *writer, skip, &|b| with_schema(b, schema))
+                            .await
+                    })
+                    .await?;
+                    live.rows_skipped.store(skip.skipped(), Ordering::Relaxed);
+                }
+            }
+            Ok(position)
+        }
+    }
+}
+
+/// The position of the snapshots that a plan reads; the first one, when it reads several sources.
+fn position_of(plan: &Arc<dyn ExecutionPlan>) -> Option<Position> {
+    let mut found = None;
+    let _ = plan.apply(|node| {
+        if let Some(scan) = node.downcast_ref::<SnapshotScanExec>() {
+            found = Some(scan.snapshot().position().clone());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
+async fn run_plan(
+    plan: Arc<dyn ExecutionPlan>,
+    context: &datafusion::prelude::SessionContext,
+    token: &CancellationToken,
+    write: impl AsyncFnMut(RecordBatch) -> Result<(), SidedError>,
+) -> Result<(), SidedError> {
+    let (sender, receiver) = mpsc::channel::<Result<RecordBatch>>(QUEUE_LENGTH);
+    let mut readers = JoinSet::new();
+    for partition in 0..plan.output_partitioning().partition_count() {
+        let stream = plan.execute(partition, context.task_ctx()).map_err(map_error).on(ErrorSide::Source)?;
+        let sender = sender.clone();
+        readers.spawn(async move {
+            forward(stream.map(|batch| batch.map_err(map_error)), sender).await;
+        });
+    }
+    drop(sender);
+    drain(receiver, token, write).await?;
+    join(readers).await
+}
+
+/// Sends everything of a stream; true when it came to its end.
+async fn forward<T>(
+    mut stream: impl futures::Stream<Item = Result<T>> + Unpin,
+    sender: mpsc::Sender<Result<T>>,
+) -> bool {
+    while let Some(item) = stream.next().await {
+        let is_error = item.is_err();
+        if sender.send(item).await.is_err() || is_error {
+            return false;
+        }
+    }
+    true
+}
+
+async fn drain<T>(
+    mut receiver: mpsc::Receiver<Result<T>>,
+    token: &CancellationToken,
+    mut write: impl AsyncFnMut(T) -> Result<(), SidedError>,
+) -> Result<(), SidedError> {
+    loop {
+        let item = tokio::select! {
+            biased;
+            () = token.cancelled() => return Err(canceled()),
+            item = receiver.recv() => item,
+        };
+        match item {
+            None => return Ok(()),
+            Some(Err(error)) => {
+                let side = side_of_read(&error);
+                return Err(SidedError { side, error });
+            }
+            Some(Ok(item)) => {
+                tokio::select! {
+                    biased;
+                    () = token.cancelled() => return Err(canceled()),
+                    written = write(item) => written?,
+                }
+            }
+        }
+    }
+}
+
+/// An error out of a read plan is the source's unless its kind says that a value did not convert.
+fn side_of_read(error: &Error) -> ErrorSide {
+    match error.kind() {
+        ErrorKind::InvalidText | ErrorKind::NumericRange | ErrorKind::DivisionByZero | ErrorKind::TypeMismatch => {
+            ErrorSide::Transform
+        }
+        ErrorKind::Internal | ErrorKind::OutOfMemory => ErrorSide::Engine,
+        _ => ErrorSide::Source,
+    }
+}
+
+async fn join(mut readers: JoinSet<()>) -> Result<(), SidedError> {
+    while let Some(end) = readers.join_next().await {
+        if let Err(error) = end
+            && error.is_panic()
+        {
+            return Err(SidedError {
+                side: ErrorSide::Engine,
+                error: Error::internal("a reader ended by a panic").with_source(error),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The batch under the schema that the writer was told.
+pub fn with_schema(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let options = datafusion::arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options)
+        .map_err(|e| Error::internal("a batch does not have the planned schema").with_source(e))
+}
