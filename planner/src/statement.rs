@@ -275,8 +275,8 @@ pub enum SessionStatement {
     Discard(String),
     /// DEALLOCATE name; None for ALL.
     Deallocate(Option<String>),
-    /// PREPARE name AS statement text.
-    Prepare { name: String, text: String },
+    /// PREPARE name [(type, ...)] AS statement text; the types as written.
+    Prepare { name: String, types: Vec<String>, text: String },
     /// EXECUTE name (args): the arguments as expressions' text.
     Execute { name: String, arguments: Vec<String> },
     DeclareCursor { name: String, hold: bool, query: Box<ast::Query>, query_text: String },
