@@ -87,16 +87,21 @@ impl Client {
     pub(crate) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire) > 0
     }
-    /// Asks the server to cancel what this connection is doing, without waiting for the answer.
-    pub(crate) fn cancel(&self) {
+    /// Asks the server to cancel what this connection is doing. Ends when the server has passed the
+    /// request on; never fails, since there is nothing else that a caller could do.
+    pub(crate) fn cancel(&self) -> impl Future<Output = ()> + Send + 'static {
         let token = self.inner.cancel_token();
         let tls = self.tls.clone();
         let label = self.config.label();
-        self.runtime.spawn(async move {
+        async move {
             if let Err(error) = cancel(token, tls).await {
                 tracing::warn!(%label, error = %error, "a cancel request did not reach the server");
             }
-        });
+        }
+    }
+    /// The runtime that the connection lives on.
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
     }
 }
 
@@ -109,7 +114,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         if self.is_busy() {
             if !self.inner.is_closed() {
-                self.cancel();
+                self.runtime.spawn(self.cancel());
             }
             self.task.abort();
         }
@@ -204,7 +209,9 @@ async fn open(
             "SET timezone TO 'UTC'; SET datestyle TO 'ISO, YMD'; SET intervalstyle TO 'postgres'; \
              SET extra_float_digits TO 1; SET bytea_output TO 'hex'; SET xmloption TO 'content'; \
              SET standard_conforming_strings TO on; SET statement_timeout TO {query_timeout}; \
-             SET idle_in_transaction_session_timeout TO 0; SET search_path TO pg_catalog, pg_temp; \
+             SET jit TO off; SET search_path TO pg_catalog, pg_temp; \
+             SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN \
+             ('idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout'); \
              SHOW server_version_num"
         ))
         .await?;

@@ -159,7 +159,7 @@ impl Connector for PostgresConnector {
     }
 
     fn source(&self, config: &SourceConfig) -> Result<Arc<dyn Source>> {
-        let _ = config; Err(Error::unsupported("reading"))
+        Ok(Arc::new(crate::snapshot::PostgresSource::new(config.clone())))
     }
 
     fn sink(&self, config: &SourceConfig) -> Result<Arc<dyn Sink>> {

@@ -16,6 +16,8 @@ mod discover;
 mod encode;
 mod filter;
 mod load;
+mod pool;
+mod read;
 mod sink;
 mod snapshot;
 mod split;
