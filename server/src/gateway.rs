@@ -1,7 +1,7 @@
 //! The gateway as one value: the store, the connectors, the sessions and the jobs.
 
 use crate::runtime::JobManager;
-use crate::session::SessionRegistry;
+use crate::session::{Session, SessionRegistry};
 use catalog::definition::Source;
 use catalog::error::nearest;
 use catalog::option::{OptionSpec, OptionValue, ValueType};
@@ -74,6 +74,16 @@ pub struct Gateway {
 impl Gateway {
     /// The connector and the resolved configuration of a stored source.
     pub fn resolve(&self, snapshot: &Snapshot, source: &Source) -> Result<(Arc<dyn Connector>, SourceConfig)> {
+        self.resolve_in(None, snapshot, source)
+    }
+
+    /// The same for a session, which also knows the secrets of its own open transaction.
+    pub fn resolve_in(
+        &self,
+        session: Option<&Session>,
+        snapshot: &Snapshot,
+        source: &Source,
+    ) -> Result<(Arc<dyn Connector>, SourceConfig)> {
         let connector = self.connectors.get(&source.source_type)?.clone();
         let mut secret_labels = BTreeMap::new();
         let mut options = BTreeMap::new();
@@ -89,7 +99,10 @@ impl Gateway {
                         };
                         secret_labels.insert(name.clone(), label);
                     }
-                    ConfigValue::Secret(self.store.secret_value(*id)?)
+                    ConfigValue::Secret(match session.and_then(|s| s.pending_secret(*id)) {
+                        Some(pending) => pending,
+                        None => self.store.secret_value(*id)?,
+                    })
                 }
             };
             options.insert(name.clone(), value);

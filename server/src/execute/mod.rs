@@ -10,6 +10,7 @@ mod lifecycle;
 mod option;
 mod secret;
 mod select;
+mod selection;
 mod show;
 mod sink_table;
 mod source;

@@ -1,6 +1,7 @@
 //! What must be known of sources before a job can be compiled: connectors, structures, readers.
 
 use crate::gateway::{Gateway, check_usage, find_source};
+use crate::session::Session;
 use catalog::definition::Source;
 use catalog::error::nearest;
 use catalog::store::Snapshot;
@@ -23,6 +24,8 @@ pub struct SourceFacts {
 /// Sources and tables by name.
 #[derive(Default, Clone)]
 pub struct Facts {
+    /// The session that asks; None for a run.
+    pub session: Option<Arc<Session>>,
     /// Sources by name.
     pub sources: BTreeMap<String, SourceFacts>,
     /// Structures by the path that was asked for.
@@ -41,8 +44,9 @@ impl Facts {
         if !self.sources.contains_key(name) {
             let source = find_source(snapshot, name)?;
             let (gateway, snapshot, definition) = (gateway.clone(), snapshot.clone(), source.clone());
+            let session = self.session.clone();
             let (connector, config) =
-                super::blocking(move || gateway.resolve(&snapshot, &definition)).await?;
+                super::blocking(move || gateway.resolve_in(session.as_deref(), &snapshot, &definition)).await?;
             self.sources.insert(name.to_owned(), SourceFacts { source, connector, config });
         }
         let facts = self.sources.get(name).ok_or_else(|| Error::internal("a source was not resolved"))?;
