@@ -469,8 +469,16 @@ impl Column {
             Self::Int4(values) => values.push(i32::from_be_bytes(fixed(value, "4 bytes")?)),
             Self::Int8(values) => values.push(i64::from_be_bytes(fixed(value, "8 bytes")?)),
             Self::Oid(values) => values.push(u32::from_be_bytes(fixed(value, "4 bytes")?).into()),
-            Self::Float4(values) => values.push(f32::from_be_bytes(fixed(value, "4 bytes")?)),
-            Self::Float8(values) => values.push(f64::from_be_bytes(fixed(value, "8 bytes")?)),
+            // The server knows one NaN, above all numbers; Arrow orders NaNs by their bits, so they
+            // get the bits that sort there too.
+            Self::Float4(values) => {
+                let number = f32::from_be_bytes(fixed(value, "4 bytes")?);
+                values.push(if number.is_nan() { f32::NAN } else { number });
+            }
+            Self::Float8(values) => {
+                let number = f64::from_be_bytes(fixed(value, "8 bytes")?);
+                values.push(if number.is_nan() { f64::NAN } else { number });
+            }
             Self::Decimal128(values, precision, scale) => values.push(decimal128(value, *precision, *scale)?),
             Self::Decimal256(values, precision, scale) => values.push(decimal256(value, *precision, *scale)?),
             Self::Text(bytes) | Self::Binary(bytes) => bytes.push(value)?,

@@ -7,7 +7,7 @@ use crate::filter;
 use crate::pool::{BEGIN, Pool, READING_SESSION};
 use crate::read::{self, Raw, Selection, TableFacts};
 use crate::split::{self, Leaf, Part};
-use crate::types::{PgType, is_binary_stable, oid_of_type_text};
+use crate::types::{is_binary_stable, oid_of_type_text};
 use async_trait::async_trait;
 use arrow::datatypes::DataType;
 use catalog::name::force_quote_ident;
@@ -418,10 +418,4 @@ async fn facts(client: &Client, types: &TypeCatalog, names: &[TableName]) -> Res
         }
     }
     Ok(by_oid.into_values().collect())
-}
-
-/// The type that a column's values are decoded as, from what discovery found; for filters, which
-/// are pushed without a connection.
-pub(crate) fn column_type(table: &TableSchema, index: usize) -> Option<PgType> {
-    table.columns.get(index).map(|column| PgType::from_type_text(&column.data_type))
 }
