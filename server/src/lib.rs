@@ -17,5 +17,6 @@ pub mod pgcatalog;
 pub mod system;
 
 pub mod gateway;
+pub mod host;
 pub mod outcome;
 pub mod runtime;

@@ -1,5 +1,5 @@
-//! The binary `tidegate`.
+//! The binary `tidegate`: everything is in the library's `cli`.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    tidegate::cli::main()
 }
