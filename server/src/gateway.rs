@@ -27,8 +27,11 @@ impl Connectors {
     /// Every connector that this build has.
     pub fn built_in() -> Self {
         let all: Vec<Arc<dyn Connector>> = vec![
+            #[cfg(feature = "postgres")]
             Arc::new(connector_postgres::PostgresConnector),
+            #[cfg(feature = "files")]
             Arc::new(connector_files::FilesConnector),
+            #[cfg(feature = "sample")]
             Arc::new(connector_sample::SampleConnector),
         ];
         Self(all.into_iter().map(|c| (c.name(), c)).collect())
