@@ -25,7 +25,7 @@ pub mod store;
 
 pub use definition::*;
 pub use error::{Error, ErrorKind, Result};
-pub use name::{Path3, TableName, quote_ident, quote_literal};
+pub use name::{Path3, TableName, force_quote_ident, quote_ident, quote_literal};
 pub use option::{OptionMap, OptionSpec, OptionValue, ValueType};
 pub use position::{Lineage, Position};
 pub use state::*;

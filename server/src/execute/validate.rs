@@ -116,7 +116,7 @@ async fn remember(c: &Context<'_>, name: &str, source_id: i64, checks: &[Check])
     let health = SourceHealth {
         source_id,
         health: if failed.is_some() { "failing" } else { "ok" }.to_owned(),
-        last_checked_at: at,
+        last_checked_at: Some(at),
         last_error: failed.map(|check| check.message.clone()),
     };
     let gateway = c.gateway.clone();

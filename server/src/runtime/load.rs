@@ -81,10 +81,10 @@ pub async fn load(
                 });
             }
             drop(sender);
-            drain(receiver, token, async |chunk: RawChunk| {
-                writer.write_raw(chunk).await.on(ErrorSide::Sink).map(|_| ())
-            })
-            .await?;
+            let mut queue = Queue { receiver, token };
+            while let Some(chunk) = queue.next().await? {
+                queue.unless_canceled(writer.write_raw(chunk)).await?.on(ErrorSide::Sink)?;
+            }
             join(readers).await?;
             Ok(Some(snapshot.position().clone()))
         }
@@ -93,23 +93,22 @@ pub async fn load(
             let position = position_of(&plan);
             match on_error {
                 OnError::Stop => {
-                    run_plan(plan, context, token, async |batch| {
+                    let (mut queue, readers) = start_plan(plan, context, token)?;
+                    while let Some(batch) = queue.next().await? {
                         let batch = with_schema(batch, schema).on(ErrorSide::Engine)?;
-                        writer.write(batch).await.on(ErrorSide::Sink).map(|_| ())
-                    })
-                    .await?;
+                        queue.unless_canceled(writer.write(batch)).await?.on(ErrorSide::Sink)?;
+                    }
+                    join(readers).await?;
                 }
                 OnError::Skip { .. } => {
                     // Rows are transformed here, batch by batch, so that a bad one can be found.
                     let chain = Chain::of(&plan).on(ErrorSide::Transform)?;
-                    let input = chain.input.clone();
-                    run_plan(input, context, token, async |batch| {
-                        chain
-                            .write(batch, &mut *writer, skip, &|b| with_schema(b, schema))
-                            .await
-                    })
-                    .await?;
-                    live.rows_skipped.store(skip.skipped(), Ordering::Relaxed);
+                    let (mut queue, readers) = start_plan(chain.input.clone(), context, token)?;
+                    while let Some(batch) = queue.next().await? {
+                        queue.unless_canceled(chain.write(batch, writer, skip, schema)).await??;
+                        live.rows_skipped.store(skip.skipped(), Ordering::Relaxed);
+                    }
+                    join(readers).await?;
                 }
             }
             Ok(position)
@@ -130,12 +129,12 @@ fn position_of(plan: &Arc<dyn ExecutionPlan>) -> Option<Position> {
     found
 }
 
-async fn run_plan(
+/// Starts one reader per partition.
+fn start_plan<'a>(
     plan: Arc<dyn ExecutionPlan>,
     context: &datafusion::prelude::SessionContext,
-    token: &CancellationToken,
-    write: impl AsyncFnMut(RecordBatch) -> Result<(), SidedError>,
-) -> Result<(), SidedError> {
+    token: &'a CancellationToken,
+) -> Result<(Queue<'a, RecordBatch>, JoinSet<()>), SidedError> {
     let (sender, receiver) = mpsc::channel::<Result<RecordBatch>>(QUEUE_LENGTH);
     let mut readers = JoinSet::new();
     for partition in 0..plan.output_partitioning().partition_count() {
@@ -145,9 +144,7 @@ async fn run_plan(
             forward(stream.map(|batch| batch.map_err(map_error)), sender).await;
         });
     }
-    drop(sender);
-    drain(receiver, token, write).await?;
-    join(readers).await
+    Ok((Queue { receiver, token }, readers))
 }
 
 /// Sends everything of a stream; true when it came to its end.
@@ -164,30 +161,27 @@ async fn forward<T>(
     true
 }
 
-async fn drain<T>(
-    mut receiver: mpsc::Receiver<Result<T>>,
-    token: &CancellationToken,
-    mut write: impl AsyncFnMut(T) -> Result<(), SidedError>,
-) -> Result<(), SidedError> {
-    loop {
+/// What waits for the writer. An interrupt of the run ends every wait.
+struct Queue<'a, T> {
+    receiver: mpsc::Receiver<Result<T>>,
+    token: &'a CancellationToken,
+}
+
+impl<T> Queue<'_, T> {
+    async fn next(&mut self) -> Result<Option<T>, SidedError> {
         let item = tokio::select! {
             biased;
-            () = token.cancelled() => return Err(canceled()),
-            item = receiver.recv() => item,
+            () = self.token.cancelled() => return Err(canceled()),
+            item = self.receiver.recv() => item,
         };
-        match item {
-            None => return Ok(()),
-            Some(Err(error)) => {
-                let side = side_of_read(&error);
-                return Err(SidedError { side, error });
-            }
-            Some(Ok(item)) => {
-                tokio::select! {
-                    biased;
-                    () = token.cancelled() => return Err(canceled()),
-                    written = write(item) => written?,
-                }
-            }
+        item.transpose().map_err(|error| SidedError { side: side_of_read(&error), error })
+    }
+
+    async fn unless_canceled<R>(&self, work: impl Future<Output = R>) -> Result<R, SidedError> {
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => Err(canceled()),
+            done = work => Ok(done),
         }
     }
 }

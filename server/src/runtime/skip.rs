@@ -1,6 +1,6 @@
 //! ON ERROR SKIP: bad rows are found by halving their batch, recorded, counted and left out.
 
-use super::load::{OnSide, SidedError};
+use super::load::{OnSide, SidedError, with_schema};
 use crate::query::map_error;
 use catalog::{Error, ErrorKind, ErrorSide, Result};
 use connector_api::{SnapshotScanExec, TableWriter};
@@ -10,7 +10,6 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::coalesce_batches::CoalesceBatchesExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use std::sync::Arc;
@@ -108,8 +107,6 @@ impl Chain {
                 let exprs = projection.expr().iter().map(|e| e.expr.clone()).collect();
                 links.push(Link::Project(exprs, projection.schema()));
                 projection.input().clone()
-            } else if let Some(coalesce) = node.downcast_ref::<CoalesceBatchesExec>() {
-                coalesce.input().clone()
             } else if node.downcast_ref::<SnapshotScanExec>().is_some() {
                 links.reverse();
                 return Ok(Self { input: node, links });
@@ -152,7 +149,7 @@ impl Chain {
         batch: RecordBatch,
         writer: &mut dyn TableWriter,
         skip: &mut SkipPolicy,
-        finish: &(dyn Fn(RecordBatch) -> Result<RecordBatch> + Send + Sync),
+        schema: &SchemaRef,
     ) -> Result<(), SidedError> {
         let mut pending = vec![batch];
         while let Some(batch) = pending.pop() {
@@ -160,7 +157,7 @@ impl Chain {
                 continue;
             }
             let rows = batch.num_rows();
-            let failed = match self.apply(batch.clone()).and_then(finish).on(ErrorSide::Transform) {
+            let failed = match self.apply(batch.clone()).and_then(|ready| with_schema(ready, schema)).on(ErrorSide::Transform) {
                 Err(error) => error,
                 Ok(ready) if ready.num_rows() == 0 => continue,
                 Ok(ready) => match writer.write(ready).await.on(ErrorSide::Sink) {

@@ -300,7 +300,7 @@ fn sources(c: &RowContext<'_>) -> Result<Vec<Row>> {
                 definition.clone().into(),
                 planner::definition_hash(&definition).into(),
                 found.map_or("unknown".to_owned(), |h| h.health.clone()).into(),
-                time(found.map(|h| h.last_checked_at)),
+                time(found.and_then(|h| h.last_checked_at)),
                 found.and_then(|h| h.last_error.clone()).into(),
                 c.snapshot.users_of_source(&s.name).count().into(),
                 time(s.created_at),

@@ -303,7 +303,7 @@ fn stat_sources(c: &RowContext<'_>) -> Result<Vec<Row>> {
                 Some(catalog::OptionValue::Text(text)) => text.parse::<i64>().ok(),
                 _ => None,
             };
-            let contact = health.iter().find(|h| h.source_id == s.id && h.health == "ok").map(|h| h.last_checked_at);
+            let contact = health.iter().find(|h| h.source_id == s.id && h.health == "ok").and_then(|h| h.last_checked_at);
             Ok(vec![
                 s.id.into(),
                 s.name.clone().into(),
@@ -336,7 +336,7 @@ fn stat_progress_snapshot(c: &RowContext<'_>) -> Result<Vec<Row>> {
             let finish = match (started, total) {
                 (Some(started), Some(total)) if rows > 0 && t.is_loading() => {
                     let elapsed = (now() - started) as f64;
-                    let share = (rows as f64 / total.max(rows) as f64).min(1.0);
+                    let share = (rows as f64 / (total as f64).max(rows as f64)).min(1.0);
                     Some(started + (elapsed / share) as i64)
                 }
                 _ => None,
