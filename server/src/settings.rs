@@ -298,7 +298,7 @@ impl Settings {
     }
 
     fn put(&mut self, key: &str, value: Option<String>, local: bool) {
-        let mut into = |values: &mut Values| match &value {
+        let into = |values: &mut Values| match &value {
             Some(value) => {
                 values.insert(key.to_owned(), value.clone());
             }
