@@ -1,6 +1,8 @@
 //! One table's write: one transaction on one connection does everything, from the DDL over COPY and
 //! the building of keys to the row of `tidegate.sink_positions`. Whoever dies before COMMIT leaves
-//! nothing, and readers see the old rows or all of the new ones.
+//! nothing, and readers see the old rows or all of the new ones. (A schema that is absent is made before,
+//! by a transaction of its own: others that load into it would wait for all of this load. It may stay
+//! behind, empty, and the next run uses it.)
 
 use crate::client::{Client, connect};
 use crate::ddl;
@@ -54,8 +56,12 @@ pub(crate) struct Load {
     tolerates_bad_rows: bool,
     is_broken: bool,
     buffer: BytesMut,
-    /// Rows given to the server and not refused.
+    /// Rows taken from the caller and not refused.
     rows: u64,
+    /// Those of them whose COPY has ended.
+    rows_ended: u64,
+    /// Rows that the server says it has stored.
+    rows_stored: u64,
     bytes: u64,
     detail: Vec<String>,
 }
@@ -77,6 +83,9 @@ pub(crate) async fn open(config: &SourceConfig, write: TableWrite) -> Result<Loa
     let client = connect(config, "load").await?;
     position::ensure_table(&client).await?;
     let name = write.target.name.clone();
+    if write.plan.ddl.contains(&ddl::create_schema(&name.schema)) {
+        position::ensure_schema(&client, &name.schema).await?;
+    }
     let begin = format!(
         "BEGIN; SET LOCAL lock_timeout = '{}ms'; \
          SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
@@ -127,6 +136,8 @@ impl Prepared {
             is_broken: false,
             buffer: BytesMut::new(),
             rows: 0,
+            rows_ended: 0,
+            rows_stored: 0,
             bytes: 0,
             detail: self.detail,
         })
@@ -170,17 +181,17 @@ async fn prepare(client: &Client, write: &TableWrite) -> Result<Prepared> {
     if planned.has_triggers {
         detail.push("triggers or rules of the table fired".to_owned());
     }
-    let is_empty = is_new || is_empty(client, name).await?;
     let mut is_merge = false;
     match target.mode {
         WriteMode::Append => {}
-        WriteMode::Overwrite if is_empty => {}
+        _ if is_new => {}
+        WriteMode::Overwrite if is_empty(client, name).await? => {}
         WriteMode::Overwrite => {
             // Not TRUNCATE: readers with an older snapshot would find the table empty, and new ones wait.
             let delete = format!("DELETE FROM {table}");
             run(client, name, &format!("delete the old rows of table {name}"), &delete).await?;
         }
-        WriteMode::Upsert => is_merge = !is_empty,
+        WriteMode::Upsert => is_merge = !is_empty(client, name).await?,
         WriteMode::OverwritePartitions => return Err(Error::unsupported("WRITE OVERWRITE PARTITIONS into postgres")),
     }
     let (format, casts) = choose_format(write, &planned)?;
@@ -245,13 +256,6 @@ async fn transaction(client: &Client) -> Result<String> {
 
 async fn is_empty(client: &Client, name: &TableName) -> Result<bool> {
     let doing = format!("look whether table {name} is empty");
-    let may_look: bool = client
-        .run(&doing, client.query_one("select has_table_privilege($1, 'SELECT')", &[&name.quoted()]))
-        .await?
-        .get(0);
-    if !may_look {
-        return Ok(false);
-    }
     let statement = format!("select not exists (select from {})", name.quoted());
     Ok(client.run(&doing, client.query_one(&statement, &[])).await?.get(0))
 }
@@ -398,7 +402,7 @@ impl Load {
                 .run(&doing, self.client.copy_in::<_, Bytes>(&self.copy_statement))
                 .await
                 .map_err(|error| statement_error(&self.name, error))?;
-            let mut copy = OpenCopy { sink: Box::pin(sink), bytes: 0, rows_before: self.rows };
+            let mut copy = OpenCopy { sink: Box::pin(sink), bytes: 0, rows_before: self.rows_ended };
             if self.format == CopyFormat::Binary {
                 // Small pieces are gathered by the driver.
                 let sent = copy.sink.feed(Bytes::from_static(BINARY_HEADER)).await;
@@ -418,15 +422,16 @@ impl Load {
         match sent {
             Ok(()) => Ok(()),
             // The server's reason comes with the end of the COPY, if it gave one.
-            Err(closed) => match self.finish_copy().await {
+            Err(closed) => match self.finish_copy(self.rows).await {
                 Err(reason) => Err(reason),
                 Ok(()) => Err(self.client.error(&format!("copy into table {}", self.name), closed)),
             },
         }
     }
 
-    /// Ends the COPY, so that the server has taken or refused its rows.
-    async fn finish_copy(&mut self) -> Result<()> {
+    /// Ends the COPY, so that the server has taken or refused its rows; `rows` of the load have been
+    /// sent by then.
+    async fn finish_copy(&mut self, rows: u64) -> Result<()> {
         let Some(mut copy) = self.copy.take() else { return Ok(()) };
         if self.format == CopyFormat::Binary {
             // If the connection is gone, the end of the COPY says why.
@@ -436,7 +441,11 @@ impl Load {
         let finished = copy.sink.as_mut().finish().await;
         drop(busy);
         match finished {
-            Ok(_) => Ok(()),
+            Ok(stored) => {
+                self.rows_ended = rows;
+                self.rows_stored += stored;
+                Ok(())
+            }
             Err(error) => Err(copy_error(&self.client, &self.name, &self.columns, copy.rows_before, error)),
         }
     }
@@ -471,10 +480,7 @@ impl Load {
                 self.send(chunk).await?;
                 if self.copy.as_ref().is_some_and(|copy| copy.bytes >= COPY_BYTES_MAX) && !self.tolerates_bad_rows {
                     // A chunk ends with a row, so a COPY may end here.
-                    self.rows = rows_before + next_row as u64;
-                    let finished = self.finish_copy().await;
-                    self.rows = rows_before;
-                    finished?;
+                    self.finish_copy(rows_before + next_row as u64).await?;
                 }
             }
             if !has_more {
@@ -497,7 +503,7 @@ impl Load {
 
     /// Writes one batch or chunk so that an error leaves nothing of it.
     async fn write_in_savepoint(&mut self, input: Piece<'_>) -> Result<()> {
-        let before = (self.rows, self.bytes);
+        let before = (self.rows, self.bytes, self.rows_stored);
         self.savepoint("SAVEPOINT tidegate_batch").await?;
         let outcome = self.write_piece(&input).await;
         let outcome = match outcome {
@@ -510,7 +516,8 @@ impl Load {
                 // Dropping an unfinished COPY fails it.
                 self.copy = None;
                 self.buffer.clear();
-                (self.rows, self.bytes) = before;
+                (self.rows, self.bytes, self.rows_stored) = before;
+                self.rows_ended = self.rows;
                 self.savepoint("ROLLBACK TO SAVEPOINT tidegate_batch; RELEASE SAVEPOINT tidegate_batch").await?;
                 Err(self.name_row(error, &input, before.0))
             }
@@ -519,7 +526,7 @@ impl Load {
 
     async fn flush_and_finish(&mut self) -> Result<()> {
         self.flush().await?;
-        self.finish_copy().await
+        self.finish_copy(self.rows).await
     }
 
     async fn write_piece(&mut self, input: &Piece<'_>) -> Result<()> {
@@ -569,7 +576,9 @@ impl Load {
         let name = &self.name;
         if let Some(merge) = &self.merge {
             raise_memory(client, "work_mem", SORT_MEMORY_KB).await?;
-            run(client, name, &format!("merge the new rows into table {name}"), merge).await?;
+            let doing = format!("merge the new rows into table {name}");
+            let merged = client.run(&doing, client.execute(merge, &[])).await;
+            self.rows_stored = merged.map_err(|error| statement_error(name, error))?;
         }
         if !self.ddl_after.is_empty() {
             raise_memory(client, "maintenance_work_mem", MAINTENANCE_MEMORY_KB).await?;
@@ -577,7 +586,7 @@ impl Load {
         for statement in &self.ddl_after {
             run(client, name, &format!("build keys and indexes of table {name}"), statement).await?;
         }
-        position::remember(client, &self.commit_key, &position.to_string(), self.rows).await
+        position::remember(client, &self.commit_key, &position.to_string(), self.rows_stored).await
     }
 
     /// Commits. When the answer is lost, the table of positions says what happened.
@@ -649,7 +658,7 @@ impl TableWriter for Load {
         };
         let accepted = self.accept(Piece::Chunk(&chunk)).await?;
         if !self.tolerates_bad_rows && self.copy.as_ref().is_some_and(|copy| copy.bytes >= COPY_BYTES_MAX) {
-            if let Err(error) = self.finish_copy().await {
+            if let Err(error) = self.finish_copy(self.rows).await {
                 self.is_broken = true;
                 return Err(error);
             }
@@ -666,7 +675,7 @@ impl TableWriter for Load {
             }
         }
         let detail = if self.detail.is_empty() { None } else { Some(self.detail.join("; ")) };
-        Ok(CommitSummary { rows_written: self.rows, bytes_written: self.bytes, detail })
+        Ok(CommitSummary { rows_written: self.rows_stored, bytes_written: self.bytes, detail })
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {

@@ -127,7 +127,7 @@ impl<'a> Builder<'a> {
                 format!(
                     "User \"{}\" may not keep positions in tidegate.sink_positions; on that server: {}",
                     inspection.user,
-                    create_hint(&inspection.user)
+                    create_hint(&inspection.user, inspection.has_memory)
                 ),
             );
         }

@@ -26,14 +26,11 @@ fn lock_number(key: &CommitKey) -> i64 {
 /// Makes the table when it is absent. Safe against another gateway that does the same.
 pub(crate) async fn ensure_table(client: &Client) -> Result<()> {
     const DOING: &str = "create table tidegate.sink_positions";
-    if has_table(client).await? {
+    let (has_schema, has_table) = look(client).await?;
+    if has_table {
         return Ok(());
     }
     // CREATE SCHEMA IF NOT EXISTS asks for the right to create one even when it exists.
-    let has_schema: bool = client
-        .run(DOING, client.query_one("select to_regnamespace('tidegate') is not null", &[]))
-        .await?
-        .get(0);
     let create_schema = if has_schema { "" } else { "CREATE SCHEMA IF NOT EXISTS tidegate;" };
     let statement = format!(
         "BEGIN; SET LOCAL lock_timeout = '{}ms'; SELECT pg_advisory_xact_lock({CREATE_LOCK}); {create_schema}
@@ -51,21 +48,42 @@ pub(crate) async fn ensure_table(client: &Client) -> Result<()> {
         client.run("roll back", client.batch_execute("ROLLBACK")).await?;
         match error.sqlstate() {
             // Somebody who does not take our lock was faster.
-            "23505" | "42P06" | "42P07" if attempt < 3 && !has_table(client).await? => {}
-            "23505" | "42P06" | "42P07" if attempt < 3 => break,
-            "42501" => return Err(privilege_error(client.config(), error)),
+            "23505" | "42P06" | "42P07" if look(client).await?.1 => break,
+            "23505" | "42P06" | "42P07" if attempt < 3 => {}
+            "42501" => return Err(privilege_error(client.config(), has_schema, error)),
             _ => return Err(error),
         }
     }
     Ok(())
 }
 
-fn privilege_error(config: &SourceConfig, cause: Error) -> Error {
+/// Makes a schema when it is absent, in a transaction of its own. Safe against others that do the same.
+pub(crate) async fn ensure_schema(client: &Client, schema: &str) -> Result<()> {
+    let doing = format!("create schema {}", quote_ident(schema));
+    let exists = "select exists (select from pg_namespace where nspname = $1::text)";
+    let statement = format!(
+        "BEGIN; SET LOCAL lock_timeout = '{}ms'; SELECT pg_advisory_xact_lock({CREATE_LOCK}); {}; COMMIT",
+        LOCK_TIMEOUT.as_millis(),
+        crate::ddl::create_schema(schema)
+    );
+    if client.run(&doing, client.query_one(exists, &[&schema])).await?.get(0) {
+        return Ok(());
+    }
+    let Err(error) = client.run(&doing, client.batch_execute(&statement)).await else { return Ok(()) };
+    client.run("roll back", client.batch_execute("ROLLBACK")).await?;
+    // Somebody who does not take our lock may have been faster.
+    match client.run(&doing, client.query_one(exists, &[&schema])).await?.get(0) {
+        true => Ok(()),
+        false => Err(error),
+    }
+}
+
+fn privilege_error(config: &SourceConfig, has_schema: bool, cause: Error) -> Error {
     let error = Error::new(
         ErrorKind::Privilege,
         format!("user \"{}\" may not create the table tidegate.sink_positions on {}", user(config), config.label()),
     )
-    .with_hint(format!("On that server: {}", create_hint(user(config))));
+    .with_hint(format!("On that server: {}", create_hint(user(config), has_schema)));
     match cause.detail() {
         Some(detail) => error.with_detail(format!("tidegate keeps there what it has written. {detail}")),
         None => error,
@@ -73,18 +91,32 @@ fn privilege_error(config: &SourceConfig, cause: Error) -> Error {
 }
 
 /// The statement that lets a user's gateway keep its memory.
-pub(crate) fn create_hint(user: &str) -> String {
-    format!("CREATE SCHEMA tidegate AUTHORIZATION {};", quote_ident(user))
+pub(crate) fn create_hint(user: &str, has_schema: bool) -> String {
+    let user = quote_ident(user);
+    match has_schema {
+        false => format!("CREATE SCHEMA tidegate AUTHORIZATION {user};"),
+        true => format!(
+            "GRANT USAGE, CREATE ON SCHEMA tidegate TO {user}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tidegate TO {user};"
+        ),
+    }
 }
 
-async fn has_table(client: &Client) -> Result<bool> {
+/// Whether the schema and the table are there. Needs no rights on them.
+async fn look(client: &Client) -> Result<(bool, bool)> {
     let row = client
         .run(
             "look for table tidegate.sink_positions",
-            client.query_one("select to_regclass('tidegate.sink_positions') is not null", &[]),
+            client.query_one(
+                "select n.oid is not null, c.oid is not null
+                 from (values ('tidegate'::name)) as wanted(schema_name)
+                 left join pg_namespace n on n.nspname = wanted.schema_name
+                 left join pg_class c on c.relnamespace = n.oid and c.relname = 'sink_positions'",
+                &[],
+            ),
         )
         .await?;
-    Ok(row.get(0))
+    Ok((row.get(0), row.get(1)))
 }
 
 /// Takes the row's lock until the transaction ends; the write's transaction does so first of all.
@@ -119,7 +151,7 @@ pub(crate) async fn remember(client: &Client, key: &CommitKey, position: &str, r
 /// Waits until no writer of the key is at work any more.
 pub(crate) async fn recall(config: &SourceConfig, key: &CommitKey) -> Result<Option<(String, u64)>> {
     let client = connect(config, "recovery").await?;
-    if !has_table(&client).await? {
+    if !look(&client).await?.1 {
         return Ok(None);
     }
     let doing = "read the position from tidegate.sink_positions";
@@ -190,7 +222,7 @@ pub(crate) async fn forget(
     let client = connect(config, "").await?;
     let begin = format!("BEGIN; SET LOCAL lock_timeout = '{}ms'", LOCK_TIMEOUT.as_millis());
     client.run("begin", client.batch_execute(&begin)).await?;
-    if has_table(&client).await? {
+    if look(&client).await?.1 {
         client
             .run(
                 "delete positions from tidegate.sink_positions",

@@ -70,7 +70,9 @@ pub(crate) struct Inspection {
     pub has_schema: bool,
     /// Whether we may create tables in it (or the schema itself, when it is absent).
     pub can_create: bool,
-    /// Whether the table of positions exists, or we may create it.
+    /// Whether the schema `tidegate` exists.
+    pub has_memory: bool,
+    /// Whether we may write the table of positions, or make it.
     pub can_remember: bool,
     /// The table; None when there is none.
     pub table: Option<ExistingTable>,
@@ -104,6 +106,7 @@ pub(crate) async fn inspect(client: &Client, name: &TableName) -> Result<Inspect
         user: row.get("user"),
         has_schema: row.get("has_schema"),
         can_create: row.get("can_create"),
+        has_memory: row.get("has_memory"),
         can_remember: row.get("can_remember"),
         table,
     })
@@ -249,10 +252,11 @@ const INSPECT: &str = "
 select current_user::text as \"user\", n.oid is not null as has_schema,
   case when n.oid is null then has_database_privilege(current_database(), 'CREATE')
        else has_schema_privilege(n.oid, 'CREATE') end as can_create,
-  coalesce(to_regclass('tidegate.sink_positions') is not null
-    and has_table_privilege(to_regclass('tidegate.sink_positions'), 'SELECT, INSERT, UPDATE, DELETE')
-    or to_regclass('tidegate.sink_positions') is null and has_schema_privilege(to_regnamespace('tidegate'), 'CREATE'),
-    has_database_privilege(current_database(), 'CREATE')) as can_remember,
+  m.oid is not null as has_memory,
+  case when m.oid is null then has_database_privilege(current_database(), 'CREATE')
+       when p.oid is null then has_schema_privilege(m.oid, 'USAGE') and has_schema_privilege(m.oid, 'CREATE')
+       else has_schema_privilege(m.oid, 'USAGE') and has_table_privilege(p.oid, 'SELECT')
+         and has_table_privilege(p.oid, 'INSERT') and has_table_privilege(p.oid, 'UPDATE') end as can_remember,
   c.oid, c.relkind::text as kind,
   coalesce(row_security_active(c.oid), false) as has_row_security,
   coalesce(c.relhasrules or exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal
@@ -263,7 +267,9 @@ select current_user::text as \"user\", n.oid is not null as has_schema,
 from (values ($1::text, $2::text)) as wanted(schema_name, table_name)
 left join pg_namespace n on n.nspname = wanted.schema_name
 left join pg_class c on c.relnamespace = n.oid and c.relname = wanted.table_name
-  and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c')";
+  and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+left join pg_namespace m on m.nspname = 'tidegate'
+left join pg_class p on p.relnamespace = m.oid and p.relname = 'sink_positions'";
 
 /// Unwraps the domains of `t.oid` with the modifier `t.modifier`.
 macro_rules! base_type {
