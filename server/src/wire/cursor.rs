@@ -14,12 +14,25 @@ use bytes::Bytes;
 use catalog::{Error, ErrorKind, Result};
 use datafusion::common::ScalarValue;
 use futures::{FutureExt, TryStreamExt};
-use planner::{FetchCount, SessionStatement};
+use planner::{FetchCount, SessionStatement, Statement};
 use std::sync::Arc;
 
 impl Connection {
     pub(super) fn cursor(&self, name: &str) -> Result<&Cursor> {
         self.cursors.get(name).ok_or_else(|| no_cursor(name))
+    }
+
+    /// 25P01 for a cursor that would end with its own statement.
+    pub(super) fn check_declare(&self, statement: &Statement) -> Result<()> {
+        match statement {
+            Statement::Session(SessionStatement::DeclareCursor { hold: false, .. })
+                if self.session.status() == TransactionStatus::Idle =>
+            {
+                Err(coded("25P01", "DECLARE CURSOR can only be used in transaction blocks")
+                    .with_hint("BEGIN; or DECLARE .. CURSOR WITH HOLD FOR .."))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// DECLARE: its query begins, its rows wait.
@@ -33,11 +46,6 @@ impl Connection {
         let SessionStatement::DeclareCursor { name, hold, .. } = statement else {
             return Err(Error::internal("a statement without a cursor was to declare one").into());
         };
-        if !hold && self.session.status() == TransactionStatus::Idle {
-            return Err(coded("25P01", "DECLARE CURSOR can only be used in transaction blocks")
-                .with_hint("BEGIN; or DECLARE .. CURSOR WITH HOLD FOR ..")
-                .into());
-        }
         if self.cursors.contains_key(&name) || self.portals.contains_key(&name) {
             return Err(coded("42P03", format!("cursor \"{name}\" already exists")).into());
         }

@@ -471,7 +471,7 @@ mod tests {
         assert_eq!(binary(&[0, 0, 0, 0], oid::DATE).unwrap(), ScalarValue::Date32(Some(10_957)));
         assert_eq!(binary(b"\x01{}", oid::JSONB).unwrap(), ScalarValue::Utf8(Some("{}".into())));
         for type_oid in [16, 21, 23, 20, 26, 700, 701, 1700, 1082, 1083, 1114, 1184, 1186, 2950, 3802, 1007, 1009] {
-            for bytes in [&b""[..], b"\x01\x02\x03", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+            for bytes in [&b""[..], b"\x07\x02\x03", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
                 let code = binary(bytes, type_oid).unwrap_err().sqlstate().to_owned();
                 assert!(["22P03", "42804", "22008"].contains(&code.as_str()), "{type_oid}: {code}");
             }

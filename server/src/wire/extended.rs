@@ -182,6 +182,7 @@ impl Connection {
     }
 
     async fn start_portal(&mut self, limits: &mut Limits, prepared: &Prepared, values: Values, statement: Statement) -> Step<Answer> {
+        self.check_declare(&statement)?;
         match values {
             Values::Scalars(values) => {
                 let query = self.planned(limits, prepared).await?;

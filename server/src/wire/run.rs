@@ -258,3 +258,6 @@ pub(super) async fn stopping(shutdown: &mut watch::Receiver<bool>) {
 pub(super) fn shutting_down() -> Error {
     Error::new(ErrorKind::Shutdown, "terminating connection due to administrator command")
 }
+
+#[cfg(test)]
+mod tests;

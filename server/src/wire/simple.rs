@@ -41,6 +41,7 @@ impl Connection {
             let limits = &mut limits;
             let answer = match sql_of(&parsed.statement) {
                 Some(sql) => {
+                    self.check_declare(&parsed.statement)?;
                     let query = self.plan(limits, sql, text.to_owned(), vec![]).await?;
                     if !query.parameter_types.is_empty() {
                         return Err(no_parameter().into());
