@@ -37,6 +37,17 @@ pub fn binary() -> &'static Path {
     })
 }
 
+/// A call of the program that sees no option of whoever runs the tests.
+fn command() -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TIDEGATE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// What a gateway is started with.
 #[derive(Default)]
 pub struct Builder {
@@ -112,7 +123,7 @@ impl Gateway {
 
     fn spawn(&mut self) -> Result<(), String> {
         let log = OpenOptions::new().create(true).append(true).open(&self.log_path).expect("the log file");
-        let mut command = Command::new(binary());
+        let mut command = command();
         command
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
@@ -311,7 +322,7 @@ fn tail(text: &str, lines_max: usize) -> String {
 pub fn run_command(arguments: &[&str], stdin: Option<&str>) -> (ExitStatus, String, String) {
     let input = tempfile::NamedTempFile::new().expect("a temporary file");
     fs::write(input.path(), stdin.unwrap_or_default()).expect("the input can be written");
-    let output = Command::new(binary())
+    let output = command()
         .args(arguments)
         .stdin(File::open(input.path()).expect("the input can be read"))
         .output()

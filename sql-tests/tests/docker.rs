@@ -92,8 +92,13 @@ fn compose_starts_two_servers_and_the_gateway_in_order() {
         let condition = yaml(&text, &["services", "gateway", "depends_on", server, "condition"]).unwrap_or_default();
         assert_eq!(condition, ["service_healthy"], "the gateway waits for {server}");
     }
-    let ports = yaml(&text, &["services", "gateway", "ports"]).unwrap_or_default().join(" ");
-    assert!(ports.contains("127.0.0.1:7432:7432"), "the gateway is published on loopback only: {ports}");
+    assert_eq!(yaml(&text, &["services", "gateway", "network_mode"]).unwrap_or_default(), ["host"]);
+    let command = yaml(&text, &["services", "gateway", "command"]).unwrap_or_default().join(" ");
+    assert!(command.contains("127.0.0.1:7432"), "the gateway listens on loopback only: {command}");
+    for server in ["shop", "warehouse"] {
+        let ports = yaml(&text, &["services", server, "ports"]).unwrap_or_default().join(" ");
+        assert!(ports.starts_with("- \"127.0.0.1:"), "{server} is published on loopback only: {ports}");
+    }
     let volumes = yaml(&text, &["services", "gateway", "volumes"]).unwrap_or_default().join(" ");
     assert!(volumes.contains("/var/lib/tidegate"), "the data directory outlives the container: {volumes}");
 }
