@@ -63,10 +63,7 @@ impl Host {
     pub fn start(options: HostOptions) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(WORKERS_MIN, |n| n.get()).max(WORKERS_MIN);
         let wire = runtime("wire", cores.min(WIRE_WORKERS_MAX))?;
-        let listener = wire.block_on(wire::bind(options.listen)).map_err(|error| match error.hint() {
-            Some(_) => error,
-            None => error.with_hint("Choose an address and port that are free with --listen HOST:PORT."),
-        })?;
+        let listener = wire.block_on(wire::bind(options.listen))?;
         let local_addr = listener.local_addr();
         let store = Arc::new(Store::open(&options.data_dir, options.key)?);
         let query = runtime("query", cores)?;

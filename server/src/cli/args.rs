@@ -64,6 +64,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct CommonArgs {
     /// Configuration file (TOML) with the options' names as keys
     #[arg(long, global = true, value_name = "FILE")]
@@ -155,8 +156,12 @@ pub struct DemoArgs {
     /// TPC-H scale factor: 0.01 makes 60 thousand line items, 1 makes 6 million
     #[arg(long, value_name = "N", default_value = "0.01", value_parser = scale_factor)]
     pub scale_factor: f64,
-    #[command(flatten)]
-    pub storage: StorageArgs,
+    /// Directory of the catalog, made when absent [default: a new one among the temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Memory that the queries of all sessions may use together
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = memory_size)]
+    pub query_memory: usize,
     /// Directory for the Parquet files [default: lake in the data directory]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -59,7 +59,10 @@ impl Target {
                 _ => rest.push(pair),
             }
         }
-        let address = if rest.is_empty() { address.to_owned() } else { format!("{address}?{}", rest.join("&")) };
+        let mut address = with_default_port(address);
+        if !rest.is_empty() {
+            address = format!("{address}?{}", rest.join("&"));
+        }
         let mut config = Config::from_str(&address).map_err(|error| {
             // The driver's message names a parameter; the values stay out of it.
             let cause = std::error::Error::source(&error).map(|cause| cause.to_string()).unwrap_or_default();
@@ -104,6 +107,7 @@ impl Target {
             Some(Host::Unix(path)) => path.display().to_string(),
             None => config.get_hostaddrs().first().map(ToString::to_string).unwrap_or_default(),
         };
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
         let label = format!("{host}:{}", config.get_ports().first().copied().unwrap_or(DEFAULT_PORT));
         Ok(Self { config, tls, label })
     }
@@ -189,6 +193,20 @@ fn config_values(url: &str) -> impl Iterator<Item = String> {
     rest.split(['/', '@', ':', '?', '&', '=']).filter(|part| part.len() >= 3).map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
+/// The URL with our port where a host has none; the driver would take PostgreSQL's.
+fn with_default_port(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |i| i + 1));
+    let with_port = |host: &str| match host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
+        true => host.to_owned(),
+        false if host.is_empty() => String::new(),
+        false => format!("{host}:{DEFAULT_PORT}"),
+    };
+    let hosts: Vec<String> = hosts.split(',').map(with_port).collect();
+    format!("{scheme}://{user}{}{path}", hosts.join(","))
+}
+
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = vec![];
     let mut rest = text.bytes();
@@ -218,7 +236,15 @@ mod tests {
         assert_eq!(target.config.get_password(), Some(b"p@ss".as_slice()));
         assert_eq!(target.config.get_application_name(), Some("x"));
         assert_eq!(target.config.get_ssl_mode(), SslMode::Require);
-        assert_eq!(Target::from_url("postgres://").unwrap().label, "127.0.0.1:7432");
+        for (url, label) in [
+            ("postgres://", "127.0.0.1:7432"),
+            ("postgres://u@/db", "127.0.0.1:7432"),
+            ("postgres://u:p@[::1]/db", "[::1]:7432"),
+            ("postgres://[::1]:9", "[::1]:9"),
+            ("postgres://a,b:9/db", "a:7432"),
+        ] {
+            assert_eq!(Target::from_url(url).unwrap_or_else(|e| panic!("{url}: {e} {:?}", e.detail())).label, label);
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! `tidegate demo`: the main job with nothing else installed. It loads the sample's TPC-H tables
 //! into Parquet files, queries them through SQL, shows the job's statistics, and serves.
 
-use super::args::{DEFAULT_LISTEN, DemoArgs, Origin};
+use super::args::{DEFAULT_LISTEN, DemoArgs, Origin, StorageArgs};
 use super::connection::Target;
 use super::console::Console;
 use super::directory::{absolute, host_options};
 use super::executor::Executor;
 use super::interrupt::{Interrupts, runtime};
 use super::script::Script;
-use super::serve::announce;
+use super::serve::{announce, in_flags};
 use crate::host::Host;
 use crate::wire::ListenOptions;
 use catalog::{Error, ErrorKind, Result, quote_literal};
@@ -23,13 +23,13 @@ const PORTS_TRIED: u16 = 100;
 const NAMES_TRIED: u32 = 1000;
 
 /// Runs the demonstration; gives the exit code. `listen` says whether an address was asked for.
-pub(super) fn demo(mut args: DemoArgs, listen: Origin) -> Result<u8> {
+pub(super) fn demo(args: DemoArgs, listen: Origin) -> Result<u8> {
     let console = Arc::new(Console::new(false));
-    let data_dir = match &args.storage.data_dir {
+    let data_dir = match &args.data_dir {
         Some(given) => absolute(given)?,
         None => new_directory(&std::env::temp_dir())?,
     };
-    args.storage.data_dir = Some(data_dir.clone());
+    let storage = StorageArgs { data_dir: Some(data_dir.clone()), query_memory: args.query_memory };
     let out = match &args.out {
         Some(given) => absolute(given)?,
         None => data_dir.join("lake"),
@@ -43,7 +43,7 @@ pub(super) fn demo(mut args: DemoArgs, listen: Origin) -> Result<u8> {
     let runtime = runtime()?;
     let interrupts = Interrupts::new(&runtime)?;
     let listen = ListenOptions { address, ..ListenOptions::default() };
-    let mut host = Host::start(host_options(&args.storage, listen)?)?;
+    let mut host = Host::start(host_options(&storage, listen)?).map_err(in_flags)?;
     let outcome = runtime.block_on(present(&args, &console, &mut host, interrupts, &data_dir, &out));
     let ended = host.shutdown();
     let code = outcome?;

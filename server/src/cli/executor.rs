@@ -9,7 +9,7 @@ use super::table::Table;
 use super::{EXIT_BROKEN_PIPE, EXIT_REFUSED, EXIT_STATEMENT};
 use catalog::{Error, ErrorKind, Result};
 use futures::StreamExt;
-use planner::{Parsed, Statement, command_tag};
+use planner::{Parsed, Statement, command_tag, returns_rows};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,10 +53,13 @@ impl Executor {
     /// Executes a script up to its end or the first error, which it reports. Gives the exit code.
     /// With `echo` every statement is printed before it runs.
     pub(super) async fn run(&mut self, script: &Script, echo: bool) -> Result<u8> {
+        let mut space = "";
         for statement in script.statements() {
             let text = script.statement_text(statement);
             if echo {
-                self.console.print(&format!("{text};\n"))?;
+                self.console.print(&format!("{space}{text};\n"))?;
+                // A table ends with an empty line of its own.
+                space = if returns_rows(&statement.statement) { "" } else { "\n" };
             }
             let failure = match self.statement(text, statement).await {
                 Ok(()) => continue,

@@ -16,7 +16,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<u8> {
     let options = host_options(&args.storage, listen)?;
     let runtime = runtime()?;
     let mut interrupts = Interrupts::new(&runtime)?;
-    let mut host = Host::start(options)?;
+    let mut host = Host::start(options).map_err(in_flags)?;
     announce(host.local_addr())?;
     let failure = runtime.block_on(async {
         tokio::select! {
@@ -27,6 +27,18 @@ pub(super) fn serve(args: ServeArgs) -> Result<u8> {
     let ended = host.shutdown();
     failure.map_or(ended, Err)?;
     Ok(0)
+}
+
+/// Errors of the listener with what can be done in this program's words; the front, which makes
+/// them, knows nothing of flags. They are told apart by the beginnings of their messages.
+pub(super) fn in_flags(error: Error) -> Error {
+    if error.message().starts_with("cannot listen on") {
+        return error.with_hint("Choose an address and port that are free with --listen HOST:PORT.");
+    }
+    if error.message().starts_with("will not listen on") {
+        return error.with_hint("Give --tls-cert, --tls-key, --auth scram and --users-file, or listen on 127.0.0.1.");
+    }
+    error
 }
 
 /// The one line on stdout, for people and for whoever waits for the gateway.

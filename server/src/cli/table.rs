@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_shown_and_wide_ones_are_measured() {
-        assert_eq!(visible("a\x1b[31m\tb\r"), "a\\x1B[31m      b\\r");
+        assert_eq!(visible("a\x1b[31m\tb\r"), "a\\x1B[31m       b\\r");
         assert_eq!(display_width("日本e\u{301}"), 5);
         let text = table(&["a", "b"], &[&[Some("日本"), Some("x")], &[Some("abc"), Some("y")]]);
         assert_eq!(text, "  a   | b\n------+---\n 日本 | x\n abc  | y\n(2 rows)\n\n");

@@ -3,8 +3,9 @@
 //! too. A root certificate given with `require` checks the chain, again as libpq does.
 
 use catalog::{Error, ErrorKind, Result};
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::server::ParsedCertificate;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -12,6 +13,9 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How the certificate checker names the certificate of an authority that stands for a server.
+const AUTHORITY_AS_SERVER: &str = "CaUsedAsEndEntity";
 
 const MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
@@ -42,10 +46,11 @@ pub(super) fn connector(mode: &str, root: Option<&str>) -> Result<MakeRustlsConn
     let verifier: Arc<dyn ServerCertVerifier> = if check == Check::Nothing {
         Arc::new(Unchecked { provider: provider.clone() })
     } else {
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(root)?), provider.clone())
+        let (store, roots) = roots(root)?;
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
             .build()
             .map_err(|error| refused("there is no usable root certificate").with_source(error))?;
-        if check == Check::Chain { Arc::new(ChainOnly { inner }) } else { inner }
+        Arc::new(Checked { inner, roots, checks_name: check == Check::ChainAndName })
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -61,9 +66,11 @@ fn refused(what: &str) -> Error {
         .with_hint("Give the certificate authority of the gateway as a PEM file: sslrootcert=/path/ca.pem, or sslrootcert=system.")
 }
 
-/// The certificates of `sslrootcert`, `system`, or libpq's default file.
-fn roots(root: Option<&str>) -> Result<RootCertStore> {
+/// The certificates of `sslrootcert`, `system`, or libpq's default file; those of a file also as
+/// they are.
+fn roots(root: Option<&str>) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
     let mut store = RootCertStore::empty();
+    let mut named = vec![];
     if root == Some("system") {
         // One damaged certificate of the system must not hide the others.
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -79,22 +86,27 @@ fn roots(root: Option<&str>) -> Result<RootCertStore> {
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             let unusable = || refused(&format!("root certificate file \"{}\" holds what is no certificate", path.display()));
             let certificate = certificate.map_err(|error| unusable().with_source(error))?;
-            store.add(certificate).map_err(|error| unusable().with_source(error))?;
+            store.add(certificate.clone()).map_err(|error| unusable().with_source(error))?;
+            named.push(certificate);
         }
     }
     if store.is_empty() {
         return Err(refused("there is no root certificate to check the gateway against"));
     }
-    Ok(store)
+    Ok((store, named))
 }
 
-/// Checks the chain and not the name.
+/// Checks the chain, and the name where that is asked for. A certificate that signed itself counts
+/// as its own chain when it is among the roots, as it does for libpq; rustls takes no certificate
+/// of an authority for that of a server.
 #[derive(Debug)]
-struct ChainOnly {
+struct Checked {
     inner: Arc<WebPkiServerVerifier>,
+    roots: Vec<CertificateDer<'static>>,
+    checks_name: bool,
 }
 
-impl ServerCertVerifier for ChainOnly {
+impl ServerCertVerifier for Checked {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -103,12 +115,25 @@ impl ServerCertVerifier for ChainOnly {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let error = match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Ok(verified) => return Ok(verified),
+            Err(error) => error,
+        };
+        match &error {
             // The name is checked last, so everything else has passed here.
-            Err(rustls::Error::InvalidCertificate(
+            rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
+            ) if !self.checks_name => Ok(ServerCertVerified::assertion()),
+            // Its dates are checked before what it may be used for, so they have passed here.
+            rustls::Error::InvalidCertificate(CertificateError::Other(cause))
+                if cause.to_string() == AUTHORITY_AS_SERVER && self.roots.contains(end_entity) =>
+            {
+                if self.checks_name {
+                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
+            _ => Err(error),
         }
     }
     fn verify_tls12_signature(
