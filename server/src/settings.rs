@@ -592,6 +592,13 @@ fn time_zone(spec: &SettingSpec, value: &str) -> Result<String> {
         }
         return Err(invalid(spec, value));
     }
+    // `GMT-02:00` as Java's drivers write it: by POSIX a minus is east.
+    if let Some(offset) = value.get(3..).filter(|_| ["GMT", "UTC"].iter().any(|p| value[..3].eq_ignore_ascii_case(p)))
+        && offset.starts_with(['+', '-'])
+    {
+        let turned = if offset.starts_with('-') { "+" } else { "-" };
+        return time_zone(spec, &format!("{turned}{}", &offset[1..]));
+    }
     // Names are known in their own spelling; PostgreSQL takes any, so the usual ones are tried.
     let title = |separators: &[char]| {
         let mut start = true;
@@ -630,6 +637,8 @@ mod tests {
             ("TIMEZONE", "europe/berlin", "Europe/Berlin"),
             ("timezone", "-7", "-07:00"),
             ("timezone", "5.5", "+05:30"),
+            ("timezone", "GMT-02:00", "+02:00"),
+            ("timezone", "UTC+3", "-03:00"),
             ("datestyle", "iso, dmy", "ISO, DMY"),
             ("client_encoding", "utf-8", "UTF8"),
             ("row_security", "TRUE", "on"),
@@ -645,6 +654,7 @@ mod tests {
             ("statement_timeout", "soon", "22023"),
             ("client_encoding", "LATIN1", "22023"),
             ("timezone", "Mars/Olympus", "22023"),
+            ("timezone", "ÄÖÜ", "22023"),
             ("server_version", "9", "55P02"),
             ("datafusion.execution.batch_size", "1", "42704"),
             ("extra_float_digits", "9", "22023"),

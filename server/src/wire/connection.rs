@@ -54,6 +54,8 @@ pub(super) struct Cursor {
     pub source: RowSource,
     /// WITH HOLD: it outlives the transaction.
     pub hold: bool,
+    /// Made in the transaction block that is open: its ROLLBACK ends it.
+    pub is_new: bool,
 }
 
 impl Drop for Connection {
@@ -153,6 +155,7 @@ impl Connection {
                 Message::Query(text) => {
                     self.skips_to_sync = false;
                     self.portals.remove("");
+                    self.statements.remove("");
                     match self.simple_query(&text).await {
                         Ok(()) => {}
                         Err(Stop::Statement(error)) => self.report(error).await?,

@@ -55,7 +55,8 @@ impl Connection {
                 .into());
         }
         let source = self.open_query(limits, query, values).await?;
-        self.cursors.insert(name, Cursor { source, hold });
+        let is_new = self.session.status() != TransactionStatus::Idle;
+        self.cursors.insert(name, Cursor { source, hold, is_new });
         Ok(Answer::Done("DECLARE CURSOR".to_owned()))
     }
 
@@ -88,9 +89,10 @@ impl Connection {
         }
     }
 
-    /// The end of a transaction ends its cursors and portals.
-    pub(super) fn end_cursors(&mut self) {
-        self.cursors.retain(|_, cursor| cursor.hold);
+    /// The end of a transaction ends its portals and cursors; those WITH HOLD outlive a COMMIT.
+    pub(super) fn end_cursors(&mut self, is_commit: bool) {
+        self.cursors.retain(|_, cursor| cursor.hold && (is_commit || !cursor.is_new));
+        self.cursors.values_mut().for_each(|cursor| cursor.is_new = false);
         self.portals.clear();
     }
 

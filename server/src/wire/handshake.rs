@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes};
 use catalog::{Error, ErrorKind, Result};
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -37,10 +38,11 @@ impl Startup {
 
 /// Everything that happens on one connection.
 pub(super) async fn serve_connection(front: Arc<Front>, stream: TcpStream, peer: SocketAddr) {
-    // Small answers go out at once; a client that vanished is found by the system's probes.
+    // Small answers go out at once.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "TCP_NODELAY not set");
     }
+    probe(&stream);
     let mut shutdown = front.shutdown.clone();
     let login = tokio::time::timeout(LOGIN_WAIT, log_in(&front, Socket::new(stream, peer)));
     let connection = tokio::select! {
@@ -53,6 +55,27 @@ pub(super) async fn serve_connection(front: Arc<Front>, stream: TcpStream, peer:
         Ok(Some(connection)) => connection.run().await,
         Ok(None) => {}
         Err(_) => tracing::debug!(%peer, "login not finished in time"),
+    }
+}
+
+/// Lets the system find a client whose machine vanished without a word: after a minute of silence it
+/// is asked every ten seconds, three times.
+fn probe(stream: &TcpStream) {
+    let options = [
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 60),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 10),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3),
+    ];
+    for (level, name, value) in options {
+        let value: libc::c_int = value;
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the descriptor is open for as long as `stream` is borrowed, and the option's value
+        // is an int that outlives the call.
+        let result = unsafe { libc::setsockopt(stream.as_raw_fd(), level, name, (&raw const value).cast(), length) };
+        if result != 0 {
+            tracing::debug!(error = %std::io::Error::last_os_error(), name, "keepalive not set");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::connection::{Connection, STATEMENTS_MAX, block_failed};
 use super::error::coded;
 use super::run::{Limits, Step};
+use super::simple::plans_query;
 use crate::execute;
 use crate::outcome::OutputColumn;
 use crate::pg_types::{oid, parse_type};
@@ -116,8 +117,10 @@ impl Connection {
             let declared = |i: usize| prepared.declared.get(i).copied().flatten().unwrap_or(oid::TEXT);
             prepared.parameter_types = (0..parsed.parameter_count).map(declared).collect();
             let (gateway, session, statement) = (self.gateway.clone(), self.session.clone(), parsed.statement.clone());
+            let plans_query = plans_query(&statement);
+            let work = async move { execute::describe(&gateway, &session, &statement).await };
             prepared.own_columns =
-                self.drive_apart(limits, async move { execute::describe(&gateway, &session, &statement).await }).await?;
+                if plans_query { self.drive_apart(limits, work).await? } else { self.drive_near(limits, work).await? };
         }
         Ok(prepared)
     }

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
 /// Why work stopped.
@@ -155,14 +155,24 @@ impl Connection {
     ) -> Step<T> {
         let task = self.gateway.query_runtime.spawn(work);
         let _abort = AbortOnDrop(task.abort_handle());
-        let joined = async {
-            match task.await {
-                Ok(result) => result,
-                Err(error) if error.is_panic() => Err(panic_error(error.into_panic())),
-                Err(_) => Err(shutting_down()),
-            }
-        };
-        self.drive(limits, joined.boxed()).await
+        self.drive(limits, joined(task).boxed()).await
+    }
+
+    /// The same on the runtime of the wire: for what plans no query, so that a job can be stopped
+    /// and a setting shown while all threads of queries are busy.
+    pub(super) async fn drive_near<T: Send + 'static>(
+        &mut self,
+        limits: &mut Limits,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Step<T> {
+        let task = tokio::spawn(work);
+        let _abort = AbortOnDrop(task.abort_handle());
+        self.drive(limits, joined(task).boxed()).await
+    }
+
+    /// Waits for work that goes on to its end whatever happens to the client.
+    pub(super) async fn drive_to_end<T: Send + 'static>(&mut self, work: impl Future<Output = Result<T>> + Send + 'static) -> Step<T> {
+        self.drive(&mut Limits::none(), joined(tokio::spawn(work)).boxed()).await
     }
 
     /// Sends everything that is buffered.
@@ -245,6 +255,15 @@ impl Connection {
             self.is_urgent = true;
         }
         Ok(())
+    }
+}
+
+/// The result of a task; a panic is an error of its statement.
+async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
+    match task.await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => Err(panic_error(error.into_panic())),
+        Err(_) => Err(shutting_down()),
     }
 }
 

@@ -8,7 +8,6 @@ use crate::outcome::{Notice, Outcome, OutputColumn};
 use crate::session::TransactionStatus;
 use crate::settings::Settings;
 use catalog::{Error, ErrorKind, Result};
-use futures::FutureExt;
 use planner::{SessionStatement, Statement};
 
 impl Connection {
@@ -22,16 +21,15 @@ impl Connection {
                 done()
             }
             SessionStatement::Commit => {
-                // Rows that wait must not see the end of their transaction.
-                self.end_cursors();
+                let was_failed = self.session.status() == TransactionStatus::Failed;
                 let (gateway, session) = (self.gateway.clone(), self.session.clone());
-                // What is durable is durable: a commit that has begun is not canceled.
-                let commit = async move { execute::commit(&gateway, &session).await };
-                let tag = self.drive(&mut Limits::none(), commit.boxed()).await?;
-                Ok(Answer::Done(tag.to_owned()))
+                // What is durable is durable: a commit that has begun ends, with its effects.
+                let result = self.drive_to_end(async move { execute::commit(&gateway, &session).await }).await;
+                self.end_cursors(result.is_ok() && !was_failed);
+                Ok(Answer::Done(result?.to_owned()))
             }
             SessionStatement::Rollback => {
-                self.end_cursors();
+                self.end_cursors(false);
                 self.session.rollback();
                 done()
             }

@@ -86,7 +86,9 @@ impl Connection {
             Statement::Session(statement) => return Box::pin(self.session_statement(limits, statement)).await,
             own => {
                 let (gateway, session) = (self.gateway.clone(), self.session.clone());
-                self.drive_apart(limits, async move { execute::execute(&gateway, &session, own).await }).await?
+                let plans_query = plans_query(&own);
+                let work = async move { execute::execute(&gateway, &session, own).await };
+                if plans_query { self.drive_apart(limits, work).await? } else { self.drive_near(limits, work).await? }
             }
         };
         Ok(answer_of(outcome))
@@ -115,6 +117,14 @@ impl Connection {
         };
         self.put_complete(tag)
     }
+}
+
+/// Whether one of our own statements plans a query, which may keep a thread busy.
+pub(super) fn plans_query(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::CreateSyncJob(_) | Statement::AlterJob { .. } | Statement::ExplainJob { .. } | Statement::ExplainCreateJob { .. }
+    )
 }
 
 /// What an outcome means for the front.
