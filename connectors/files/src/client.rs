@@ -277,8 +277,8 @@ pub fn space(path: &Path) -> io::Result<Space> {
         stat
     };
     Ok(Space {
-        bytes_free: (stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64),
-        is_read_only: stat.f_flag as u64 & libc::ST_RDONLY as u64 != 0,
+        bytes_free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        is_read_only: stat.f_flag & libc::ST_RDONLY != 0,
     })
 }
 

@@ -303,7 +303,7 @@ mod tests {
             run_id: 1,
             table: table.clone(),
             file: token.file_name(0, Format::Csv),
-            position: Position::Lsn { lsn: 0x16_B374_8, lineage: Lineage::default() },
+            position: Position::Lsn { lsn: 0x016B_3748, lineage: Lineage::default() },
             rows: 5,
             bytes: 50,
         };

@@ -13,7 +13,7 @@
 //! | [`filter`] | conditions that are pushed down, as readable text |
 //! | [`snapshot`] | the reading side |
 //! | [`sink`] | what a write would do; recovery and clean-up |
-//! | [`write`] | one table's write: staging, encoding, publication |
+//! | [`mod@write`] | one table's write: staging, encoding, publication |
 //! | [`commit`] | the memory of commits, and the scheme that makes it right whatever is killed when |
 //! | [`codec`] | the three file formats |
 

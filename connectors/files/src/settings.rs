@@ -118,7 +118,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec::new(
         "row_group_rows",
         ValueType::Int { min: 1000, max: 10_000_000 },
-        "Most rows of a Parquet row group; a group is also closed when it holds 48 MiB of encoded data.",
+        "Most rows of a Parquet row group; a group is also closed when it holds 24 MiB of encoded data.",
     )
     .default("131072"),
     OptionSpec::new(

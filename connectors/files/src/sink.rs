@@ -1,5 +1,5 @@
 //! The writing side as far as it only looks: what a write would do, what became of one, and what
-//! is to be removed. Writing itself is in [`crate::write`].
+//! is to be removed. Writing itself is in [`mod@crate::write`].
 
 use crate::client::{self, blocking};
 use crate::commit;

@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// Encoded bytes at which a row group is closed whatever its rows.
-const ROW_GROUP_BYTES_MAX: usize = 48 << 20;
+const ROW_GROUP_BYTES_MAX: usize = 24 << 20;
 
 /// Rows that are collected before the columns are encoded, so that starting threads does not show.
 const PENDING_ROWS_MAX: usize = 32 * 1024;
@@ -38,7 +38,7 @@ const PENDING_BYTES_MAX: usize = 8 << 20;
 /// Threads that encode one file.
 const ENCODE_THREADS_MAX: usize = 2;
 
-/// Writes one Parquet file. Not more than about 48 MiB of encoded and 8 MiB of arriving data are
+/// Writes one Parquet file. Not more than about 24 MiB of encoded and 8 MiB of arriving data are
 /// held at a time (one batch may be larger).
 pub struct ParquetEncoder {
     writer: SerializedFileWriter<Output>,

@@ -43,7 +43,7 @@ fn texts(rows: usize) -> Vec<Option<String>> {
 }
 
 /// One column of each type; some are of layouts that are stored as another type.
-fn every_type(rows: usize) -> RecordBatch {
+pub fn every_type(rows: usize) -> RecordBatch {
     let ints = values(rows);
     let texts = texts(rows);
     let mut columns: Vec<(String, ArrayRef)> = vec![];
@@ -100,11 +100,11 @@ fn every_type(rows: usize) -> RecordBatch {
     columns.push(("nothing".to_owned(), Arc::new(NullArray::new(rows))));
     let mut lists = ListBuilder::new(StringBuilder::new());
     let mut maps = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
-    for row in 0..rows {
+    for (row, int) in ints.iter().enumerate() {
         for text in texts.iter().skip(row % 3).take(row % 4) {
             lists.values().append_option(text.as_deref());
             maps.keys().append_value(format!("k{row}{text:?}"));
-            maps.values().append_option(ints[row]);
+            maps.values().append_option(*int);
         }
         lists.append(row % 6 != 0);
         maps.append(row % 6 != 1).unwrap();
@@ -199,7 +199,7 @@ async fn a_table_without_rows_keeps_its_columns() {
     for format in ["parquet", "csv", "json"] {
         let config = config(folder.path(), &[("format", format)]);
         let empty = every_type(8).slice(0, 0);
-        let summary = write(&config, &name(format), WriteMode::Overwrite, 1, &[empty.clone()]).await.unwrap();
+        let summary = write(&config, &name(format), WriteMode::Overwrite, 1, std::slice::from_ref(&empty)).await.unwrap();
         assert_eq!(summary.rows_written, 0);
         let back = read_all(&config, &name(format)).await.unwrap();
         assert_eq!((back.num_rows(), back.num_columns()), (0, empty.num_columns()));

@@ -396,4 +396,18 @@ async fn duckdb_reads_what_was_written() {
         }
         writer.abort().await.unwrap();
     }
+    let config = config(folder.path(), &[]);
+    write(&config, &name("types"), WriteMode::Append, 99, &[crate::roundtrip::every_type(500)]).await.unwrap();
+    let query = format!(
+        "import duckdb; print(duckdb.sql(\"select typeof(uuid), typeof(timestamptz), typeof(numeric), typeof(bytea), \
+         typeof(list), typeof(Date32), count(*) from read_parquet('{}/types/*.parquet') group by all\").fetchall())",
+        folder.path().display()
+    );
+    let output = std::process::Command::new(&python).args(["-c", &query]).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "[('UUID', 'TIMESTAMP WITH TIME ZONE', 'DECIMAL(38,9)', 'BLOB', 'VARCHAR[]', 'DATE', 500)]",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
