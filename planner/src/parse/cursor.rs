@@ -465,8 +465,9 @@ impl<'a> Cursor<'a> {
     ) -> Result<(T, usize)> {
         let count = tokens.len();
         let run = move || {
+            let dialect = TidegateDialect::for_tokens(count);
             let mut parser =
-                Parser::new(&TidegateDialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
+                Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
             read(&mut parser).map(|read| (read, parser.index().min(count)))
         };
         let outcome = if self.nesting <= NESTING_ON_THIS_STACK {
@@ -531,7 +532,7 @@ impl<'a> Cursor<'a> {
             ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
             ParserError::RecursionLimitExceeded => {
                 return Error::new(ErrorKind::TooComplex, "statement is too complex")
-                    .with_detail("It is nested too deeply.")
+                    .with_detail("It is nested in a way that takes too long to read.")
                     .with_position(self.position(range.start));
             }
         };

@@ -2,22 +2,51 @@
 //!
 //! sqlparser's own macro for this needs a feature that DataFusion does not turn on. The dialect
 //! says that it is PostgreSQL's (`Dialect::dialect`), so that the parser's checks of the type hold,
-//! and hands every method that PostgreSQL's dialect defines to it.
+//! and hands the methods that PostgreSQL's dialect defines to it.
 
+use datafusion_sql::sqlparser::ast::Expr;
 use datafusion_sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use std::any::TypeId;
+use std::cell::Cell;
 
-/// PostgreSQL's dialect with the wildcard options EXCLUDE and REPLACE.
+/// PostgreSQL's dialect with the wildcard options EXCLUDE and REPLACE, and a limit of work.
+///
+/// sqlparser reads some things by trying one way and, when it fails, another from the same place.
+/// Nested, that doubles with every level. The dialect is asked at every operand, so it counts them
+/// and ends a parse that goes over the same text again and again.
 #[derive(Debug)]
-pub(crate) struct TidegateDialect;
+pub(crate) struct TidegateDialect {
+    operands_left: Cell<usize>,
+}
+
+impl TidegateDialect {
+    /// For cutting a text into tokens.
+    pub fn new() -> Self {
+        Self { operands_left: Cell::new(usize::MAX) }
+    }
+    /// For parsing that many tokens.
+    pub fn for_tokens(count: usize) -> Self {
+        Self { operands_left: Cell::new(count.saturating_mul(8).saturating_add(10_000)) }
+    }
+}
 
 const BASE: PostgreSqlDialect = PostgreSqlDialect {};
 
 impl Dialect for TidegateDialect {
     fn dialect(&self) -> TypeId {
         TypeId::of::<PostgreSqlDialect>()
+    }
+    fn parse_prefix(&self, _parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        match self.operands_left.get() {
+            // This error alone passes through the parser's attempts.
+            0 => Some(Err(ParserError::RecursionLimitExceeded)),
+            left => {
+                self.operands_left.set(left - 1);
+                None
+            }
+        }
     }
     fn supports_select_wildcard_exclude(&self) -> bool {
         true
@@ -27,6 +56,11 @@ impl Dialect for TidegateDialect {
     }
     fn supports_comment_optimizer_hint(&self) -> bool {
         // Comments never reach the parser: a hint in one would be silently without effect.
+        false
+    }
+    fn supports_named_fn_args_with_expr_name(&self) -> bool {
+        // With it, every argument is parsed twice, and nested calls in exponential time. Arguments named by
+        // an identifier (`f(a => 1)`) remain; only `json_object('a': 1)` goes.
         false
     }
     fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
@@ -91,9 +125,6 @@ impl Dialect for TidegateDialect {
     }
     fn supports_named_fn_args_with_colon_operator(&self) -> bool {
         BASE.supports_named_fn_args_with_colon_operator()
-    }
-    fn supports_named_fn_args_with_expr_name(&self) -> bool {
-        BASE.supports_named_fn_args_with_expr_name()
     }
     fn supports_empty_projections(&self) -> bool {
         BASE.supports_empty_projections()

@@ -162,6 +162,7 @@ pub(super) fn check(lexed: &Lexed<'_>, range: Range<usize>) -> Result<usize> {
                 Token::Comma => {
                     if level.joins {
                         level.operator(0);
+                        check_chain(level, position)?;
                     }
                     level.end_of_expression();
                     None

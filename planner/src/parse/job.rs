@@ -152,7 +152,11 @@ fn job_query(c: &mut Cursor<'_>) -> Result<(Range<usize>, Box<ast::Query>)> {
     if range.is_empty() {
         return Err(c.expected("a query"));
     }
-    let query = c.query(range.clone()).map_err(|error| clause_after_query(c, range.clone()).unwrap_or(error))?;
+    let query = c.query(range.clone()).map_err(|error| clause_after_query(c, range.clone(), false).unwrap_or(error))?;
+    // sqlparser takes `FROM t WITH (..)` for another database's hints.
+    if let Some(error) = clause_after_query(c, range.clone(), true) {
+        return Err(error);
+    }
     if let Some(token) = range.clone().find(|i| matches!(c.lexed.tokens[*i].token, Token::Placeholder(_))) {
         let text = c.lexed.text(token..token + 1);
         return Err(c
@@ -164,8 +168,8 @@ fn job_query(c: &mut Cursor<'_>) -> Result<(Range<usize>, Box<ast::Query>)> {
 }
 
 /// When a clause stands after the query: sqlparser would take its first word for a table alias and
-/// report the word after it.
-fn clause_after_query(c: &Cursor<'_>, range: Range<usize>) -> Option<Error> {
+/// report the word after it. With `only_with`, only WITH is looked for.
+fn clause_after_query(c: &Cursor<'_>, range: Range<usize>, only_with: bool) -> Option<Error> {
     const SECOND: &[(&str, &[&str])] = &[
         ("MODE", &["FULL", "REALTIME", "INCREMENTAL", "MERGE"]),
         ("SCHEDULE", &["CRON", "EVERY"]),
@@ -189,7 +193,7 @@ fn clause_after_query(c: &Cursor<'_>, range: Range<usize>) -> Option<Error> {
         }
         let n = i - c.at;
         let (word, next) = (c.word(n), c.word(n + 1));
-        let pair = SECOND.iter().any(|(first, seconds)| word == *first && seconds.contains(&next.as_str()));
+        let pair = !only_with && SECOND.iter().any(|(first, seconds)| word == *first && seconds.contains(&next.as_str()));
         let with = word == "WITH" && c.peek(n + 1) == Some(&Token::LParen);
         if (pair || with) && c.query(range.start..i).is_ok() {
             return Some(c.error_at(i).with_hint(CLAUSES_BEFORE_AS));

@@ -158,7 +158,7 @@ pub(super) fn comment(c: &mut Cursor<'_>) -> Result<Statement> {
 pub(super) fn explain(c: &mut Cursor<'_>) -> Result<Statement> {
     let start = c.at;
     c.expect(&["EXPLAIN"])?;
-    let has_list = c.sees_token(&Token::LParen) && !matches!(c.word(1).as_str(), "SELECT" | "WITH" | "VALUES" | "TABLE");
+    let has_list = c.sees_token(&Token::LParen);
     let list_start = c.at;
     if has_list {
         c.group()?;

@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
 impl<'a> Lexed<'a> {
     /// Cuts a text into tokens. The error has the place of the first character that fits none.
     pub fn new(sql: &'a str) -> Result<Self> {
-        let all = Tokenizer::new(&TidegateDialect, sql).tokenize_with_location().map_err(|error| {
+        let all = Tokenizer::new(&TidegateDialect::new(), sql).tokenize_with_location().map_err(|error| {
             let (_, position) = Walk::new(sql).advance(error.location);
             let mut chars = error.message.chars();
             let message: String = chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default();
