@@ -173,9 +173,10 @@ fn refine(data_type: &DataType, declared: Option<(u32, i32)>) -> (u32, i32) {
         DataType::UInt64 => plain(oid::NUMERIC),
         DataType::Float16 | DataType::Float32 => plain(oid::FLOAT4),
         DataType::Float64 => plain(oid::FLOAT8),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
-            (oid::NUMERIC, numeric_modifier((*p).into(), (*s).into()))
-        }
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => (oid::NUMERIC, numeric_modifier((*p).into(), (*s).into())),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             one_of(&[oid::JSON, oid::JSONB, oid::VARCHAR, oid::BPCHAR, oid::NAME, oid::CHAR, oid::XML], oid::TEXT)
         }
@@ -251,7 +252,11 @@ mod tests {
             (DataType::FixedSizeBinary(16), "uuid", (2950, -1)),
             (DataType::FixedSizeBinary(16), "bytea", (17, -1)),
             (DataType::Decimal128(12, 2), "numeric(12,2)", (1700, (12 << 16 | 2) + 4)),
-            (DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None), "timestamp(3) without time zone", (1114, 3)),
+            (
+                DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),
+                "timestamp(3) without time zone",
+                (1114, 3),
+            ),
         ] {
             assert_eq!(pg_type_of(&field(data_type.clone(), declared)), expected, "{data_type} {declared}");
         }

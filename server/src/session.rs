@@ -182,8 +182,9 @@ impl Session {
         changes: Vec<Change>,
         effects: Vec<Effect>,
     ) -> Result<Vec<Effect>> {
+        let is_read_only = self.is_read_only();
         let mut transaction = self.transaction.lock();
-        if transaction.is_read_only && !changes.is_empty() {
+        if is_read_only && !changes.is_empty() {
             return Err(Error::new(ErrorKind::ReadOnly, "cannot change definitions in a read-only transaction")
                 .with_hint("SET default_transaction_read_only = off; or BEGIN READ WRITE;"));
         }

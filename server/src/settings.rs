@@ -62,7 +62,12 @@ pub struct SettingSpec {
     pub description: &'static str,
 }
 
-const fn user(name: &'static str, value_type: SettingType, default_value: &'static str, description: &'static str) -> SettingSpec {
+const fn user(
+    name: &'static str,
+    value_type: SettingType,
+    default_value: &'static str,
+    description: &'static str,
+) -> SettingSpec {
     SettingSpec { name, value_type, default_value, context: SettingContext::User, is_reported: false, description }
 }
 
@@ -98,13 +103,43 @@ pub const SETTINGS: &[SettingSpec] = {
             "notice",
             "Messages of lower levels than this are not sent to the client.",
         ),
-        reported(user("DateStyle", DateStyle, "ISO, MDY", "Display format of dates and the order of day and month in input; the format is always ISO.")),
+        reported(user(
+            "DateStyle",
+            DateStyle,
+            "ISO, MDY",
+            "Display format of dates and the order of day and month in input; the format is always ISO.",
+        )),
         user("default_transaction_deferrable", Bool, "off", "Whether new transactions are deferrable; has no effect."),
-        user("default_transaction_isolation", ISOLATION, "read committed", "Isolation level of new transactions; has no effect."),
-        reported(user("default_transaction_read_only", Bool, "off", "Whether new transactions refuse to change definitions.")),
-        user("escape_string_warning", Bool, "on", "Whether backslashes in plain strings are warned about; has no effect."),
-        user("extra_float_digits", Integer(-15, 3), "1", "Digits of floating-point output; 1 and above give the shortest exact form."),
-        user("idle_in_transaction_session_timeout", Milliseconds, "0", "Time after which a session that idles in a transaction is ended; 0 is never."),
+        user(
+            "default_transaction_isolation",
+            ISOLATION,
+            "read committed",
+            "Isolation level of new transactions; has no effect.",
+        ),
+        reported(user(
+            "default_transaction_read_only",
+            Bool,
+            "off",
+            "Whether new transactions refuse to change definitions.",
+        )),
+        user(
+            "escape_string_warning",
+            Bool,
+            "on",
+            "Whether backslashes in plain strings are warned about; has no effect.",
+        ),
+        user(
+            "extra_float_digits",
+            Integer(-15, 3),
+            "1",
+            "Digits of floating-point output; 1 and above give the shortest exact form.",
+        ),
+        user(
+            "idle_in_transaction_session_timeout",
+            Milliseconds,
+            "0",
+            "Time after which a session that idles in a transaction is ended; 0 is never.",
+        ),
         user("idle_session_timeout", Milliseconds, "0", "Time after which an idle session is ended; 0 is never."),
         reported(internal("in_hot_standby", "off", "Shows whether the server is a standby.")),
         reported(internal("integer_datetimes", "on", "Shows whether datetimes are integers.")),
@@ -129,15 +164,40 @@ pub const SETTINGS: &[SettingSpec] = {
         reported(internal("server_encoding", "UTF8", "Shows the server's character set encoding.")),
         reported(internal("server_version", SERVER_VERSION, "Shows the server's version.")),
         internal("server_version_num", "160000", "Shows the server's version as a number."),
-        reported(user("session_authorization", Text, "", "The role of the session; only the role that logged in is allowed.")),
+        reported(user(
+            "session_authorization",
+            Text,
+            "",
+            "The role of the session; only the role that logged in is allowed.",
+        )),
         internal("ssl", "off", "Shows whether TLS is offered."),
-        reported(user("standard_conforming_strings", Bool, "on", "Whether backslashes in plain strings are ordinary characters; always on.")),
-        user("statement_timeout", Milliseconds, "0", "Longest time that a statement may take, sending included; 0 is no limit."),
-        user("synchronous_commit", Enum(&["on", "off", "local", "remote_write", "remote_apply"]), "on", "How durable a commit is; has no effect, every commit is durable."),
+        reported(user(
+            "standard_conforming_strings",
+            Bool,
+            "on",
+            "Whether backslashes in plain strings are ordinary characters; always on.",
+        )),
+        user(
+            "statement_timeout",
+            Milliseconds,
+            "0",
+            "Longest time that a statement may take, sending included; 0 is no limit.",
+        ),
+        user(
+            "synchronous_commit",
+            Enum(&["on", "off", "local", "remote_write", "remote_apply"]),
+            "on",
+            "How durable a commit is; has no effect, every commit is durable.",
+        ),
         user("tcp_keepalives_idle", Milliseconds, "0", "Time between keepalives; has no effect."),
         reported(user("TimeZone", TimeZone, "UTC", "Time zone in which timestamps are shown and read.")),
         user("transaction_deferrable", Bool, "off", "Whether the transaction is deferrable; has no effect."),
-        user("transaction_isolation", ISOLATION, "read committed", "Isolation level of the transaction; has no effect."),
+        user(
+            "transaction_isolation",
+            ISOLATION,
+            "read committed",
+            "Isolation level of the transaction; has no effect.",
+        ),
         user("transaction_read_only", Bool, "off", "Whether the transaction refuses to change definitions."),
         user("vacuum_cost_delay", Milliseconds, "0", "Has no effect."),
         user("work_mem", Text, "4MB", "Has no effect: the memory of queries is limited together."),
@@ -382,11 +442,8 @@ impl Settings {
 
     /// A block begins.
     pub fn begin(&mut self) {
-        self.block = Some(Block {
-            at_begin: self.current.clone(),
-            after_commit: self.current.clone(),
-            savepoints: vec![],
-        });
+        self.block =
+            Some(Block { at_begin: self.current.clone(), after_commit: self.current.clone(), savepoints: vec![] });
     }
     /// The block ends well: SET stays, SET LOCAL goes.
     pub fn commit(&mut self) {
@@ -477,17 +534,23 @@ fn check(spec: &SettingSpec, value: &str) -> Result<String> {
         SettingType::Integer(low, high) => {
             let number: i64 = value.trim().parse().map_err(|_| invalid(spec, value))?;
             if !(low..=high).contains(&number) {
-                let message = format!("{number} is outside the valid range for parameter \"{}\" ({low} .. {high})", spec.name);
+                let message =
+                    format!("{number} is outside the valid range for parameter \"{}\" ({low} .. {high})", spec.name);
                 return Err(Error::new(ErrorKind::InvalidValue, message));
             }
             Ok(number.to_string())
         }
         SettingType::Milliseconds => {
             let milliseconds = parse_milliseconds(value).ok_or_else(|| {
-                invalid(spec, value).with_hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
+                invalid(spec, value)
+                    .with_hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
             })?;
             if milliseconds > i32::MAX as u64 {
-                let message = format!("{milliseconds} ms is outside the valid range for parameter \"{}\" (0 ms .. {} ms)", spec.name, i32::MAX);
+                let message = format!(
+                    "{milliseconds} ms is outside the valid range for parameter \"{}\" (0 ms .. {} ms)",
+                    spec.name,
+                    i32::MAX
+                );
                 return Err(Error::new(ErrorKind::InvalidValue, message));
             }
             Ok(print_milliseconds(milliseconds))
@@ -503,7 +566,9 @@ fn check(spec: &SettingSpec, value: &str) -> Result<String> {
             let name: String = value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
             match name.as_str() {
                 "utf8" | "unicode" => Ok("UTF8".to_owned()),
-                _ => Err(invalid(spec, value).with_detail("Only the encoding UTF8 is supported.").with_hint("SET client_encoding = 'UTF8';")),
+                _ => Err(invalid(spec, value)
+                    .with_detail("Only the encoding UTF8 is supported.")
+                    .with_hint("SET client_encoding = 'UTF8';")),
             }
         }
         SettingType::DateStyle => date_style(spec, value),
@@ -558,7 +623,9 @@ fn date_style(spec: &SettingSpec, value: &str) -> Result<String> {
             "YMD" => order = "YMD",
             "DEFAULT" => order = "MDY",
             "POSTGRES" | "SQL" | "GERMAN" => {
-                return Err(Error::unsupported(format!("the date style \"{word}\"")).with_hint("SET DateStyle = 'ISO, MDY';"));
+                return Err(
+                    Error::unsupported(format!("the date style \"{word}\"")).with_hint("SET DateStyle = 'ISO, MDY';")
+                );
             }
             _ => return Err(invalid(spec, value)),
         }

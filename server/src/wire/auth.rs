@@ -94,11 +94,19 @@ impl Verifiers {
     /// Checks every verifier.
     pub(super) fn new(verifiers: &BTreeMap<String, String>) -> Result<Self> {
         if let Some((role, _)) = verifiers.iter().find(|(_, verifier)| parse_verifier(verifier).is_none()) {
-            return Err(Error::new(ErrorKind::InvalidValue, format!("the verifier of the role \"{role}\" is not valid"))
-                .with_detail("A verifier reads SCRAM-SHA-256$iterations:salt$stored key:server key, with at least 4096 iterations."));
+            return Err(Error::new(
+                ErrorKind::InvalidValue,
+                format!("the verifier of the role \"{role}\" is not valid"),
+            )
+            .with_detail(
+                "A verifier reads SCRAM-SHA-256$iterations:salt$stored key:server key, with at least 4096 iterations.",
+            ));
         }
         if verifiers.is_empty() {
-            return Err(Error::new(ErrorKind::Prerequisite, "authentication by SCRAM needs at least one role with a verifier"));
+            return Err(Error::new(
+                ErrorKind::Prerequisite,
+                "authentication by SCRAM needs at least one role with a verifier",
+            ));
         }
         let mut mock_key = [0u8; 32];
         random(&mut mock_key)?;
@@ -112,7 +120,8 @@ impl Verifiers {
             None => {
                 let salt = hmac(&self.mock_key, role.as_bytes())[..SALT_BYTES].to_vec();
                 let key = hmac(&self.mock_key, &salt);
-                let secret = ScramSecret::Verifier { salt, iterations: ITERATIONS, stored_key: key.clone(), server_key: key };
+                let secret =
+                    ScramSecret::Verifier { salt, iterations: ITERATIONS, stored_key: key.clone(), server_key: key };
                 (secret, false)
             }
         }
@@ -128,7 +137,8 @@ impl Verifiers {
     }
 
     async fn converse(&self, socket: &mut Socket, role: &str, tls: Option<&Tls>) -> Result<()> {
-        let failed = || Error::new(ErrorKind::LoginRejected, format!("password authentication failed for user \"{role}\""));
+        let failed =
+            || Error::new(ErrorKind::LoginRejected, format!("password authentication failed for user \"{role}\""));
         // Binding to the channel is offered where there is one to bind to.
         let mut server = ScramServerAuth::new();
         let mut mechanisms = vec![];
@@ -158,7 +168,8 @@ impl Verifiers {
                 .with_detail("The mechanism and the channel binding flag contradict each other."));
         }
         let (secret, exists) = self.secret(role);
-        let (answer, waiting) = server.on_client_first_message_with_secret(&data, secret).map_err(|e| scram_error(&e.to_string()))?;
+        let (answer, waiting) =
+            server.on_client_first_message_with_secret(&data, secret).map_err(|e| scram_error(&e.to_string()))?;
         socket.put(&Authentication::SASLContinue(answer.into()))?;
         socket.flush().await?;
 

@@ -23,7 +23,11 @@ impl CancelKeys {
         random(&mut key)?;
         let bytes = Bytes::copy_from_slice(if is_long { &key[..] } else { &key[..4] });
         self.0.lock().insert(session.pid, (bytes.clone(), Arc::downgrade(session)));
-        Ok(if is_long { SecretKey::Bytes(bytes) } else { SecretKey::I32(i32::from_be_bytes([key[0], key[1], key[2], key[3]])) })
+        Ok(if is_long {
+            SecretKey::Bytes(bytes)
+        } else {
+            SecretKey::I32(i32::from_be_bytes([key[0], key[1], key[2], key[3]]))
+        })
     }
 
     /// Forgets a session.
@@ -51,7 +55,8 @@ fn is_equal(a: &[u8], b: &[u8]) -> bool {
 
 /// Fills with random bytes of the operating system.
 pub(super) fn random(bytes: &mut [u8]) -> Result<()> {
-    getrandom::fill(bytes).map_err(|e| Error::internal("the operating system gave no random bytes").with_source(e.to_string()))
+    getrandom::fill(bytes)
+        .map_err(|e| Error::internal("the operating system gave no random bytes").with_source(e.to_string()))
 }
 
 #[cfg(test)]

@@ -222,7 +222,12 @@ impl Connection {
     /// Tells the client of an error; a transaction block has failed with it.
     async fn report(&mut self, error: Error) -> Step<()> {
         let error = hide_internal(error, &self.redacted);
-        tracing::debug!(pid = self.session.pid, sqlstate = error.sqlstate(), statement = self.redacted, "statement failed");
+        tracing::debug!(
+            pid = self.session.pid,
+            sqlstate = error.sqlstate(),
+            statement = self.redacted,
+            "statement failed"
+        );
         self.session.fail();
         self.put_notices()?;
         self.socket.put(&error_response(&error))?;

@@ -71,7 +71,13 @@ impl Connection {
     }
 
     /// Takes rows of a cursor: they are sent, or counted when there are no formats.
-    pub(super) async fn take_from_cursor(&mut self, limits: &mut Limits, name: &str, formats: Option<&[bool]>, count: u64) -> Step<u64> {
+    pub(super) async fn take_from_cursor(
+        &mut self,
+        limits: &mut Limits,
+        name: &str,
+        formats: Option<&[bool]>,
+        count: u64,
+    ) -> Step<u64> {
         let mut cursor = self.cursors.remove(name).ok_or_else(|| no_cursor(name))?;
         let rows = formats.map_or(Rows::Count, Rows::Send);
         let taken = self.take_rows(limits, &mut cursor.source, rows, count).await;
@@ -101,9 +107,12 @@ impl Connection {
         let prepared = self.statement(name)?;
         let wanted = prepared.parameter_types.len();
         if arguments.len() != wanted {
-            return Err(Error::new(ErrorKind::Syntax, format!("wrong number of parameters for prepared statement \"{name}\""))
-                .with_detail(format!("Expected {wanted} parameters but got {}.", arguments.len()))
-                .into());
+            return Err(Error::new(
+                ErrorKind::Syntax,
+                format!("wrong number of parameters for prepared statement \"{name}\""),
+            )
+            .with_detail(format!("Expected {wanted} parameters but got {}.", arguments.len()))
+            .into());
         }
         let Some(parsed) = prepared.parsed.clone() else { return Ok(Answer::Done(String::new())) };
         self.check_block(Some(&parsed.statement))?;

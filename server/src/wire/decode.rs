@@ -5,7 +5,9 @@ use super::error::coded;
 use super::message::{Reader, utf8};
 use crate::pg_types::{self, oid};
 use arrow::array::timezone::Tz;
-use arrow::compute::kernels::cast_utils::{Parser, parse_interval_month_day_nano, string_to_datetime, string_to_time_nanoseconds};
+use arrow::compute::kernels::cast_utils::{
+    Parser, parse_interval_month_day_nano, string_to_datetime, string_to_time_nanoseconds,
+};
 use arrow::datatypes::{DataType, Date32Type, IntervalMonthDayNano, IntervalUnit, TimeUnit, i256};
 use bytes::Bytes;
 use catalog::{Error, ErrorKind, Result};
@@ -24,7 +26,12 @@ pub(super) fn decode(bytes: Option<&Bytes>, is_binary: bool, type_oid: u32, zone
 }
 
 /// The value of a parameter of one of our own statements, as text.
-pub(super) fn decode_as_text(bytes: Option<&Bytes>, is_binary: bool, type_oid: u32, style: &Style) -> Result<Option<String>> {
+pub(super) fn decode_as_text(
+    bytes: Option<&Bytes>,
+    is_binary: bool,
+    type_oid: u32,
+    style: &Style,
+) -> Result<Option<String>> {
     match bytes {
         Some(bytes) if is_binary => scalar_as_text(&from_binary(bytes, type_oid)?, type_oid, style),
         Some(bytes) => utf8(bytes).map(|text| Some(text.to_owned())),
@@ -56,15 +63,27 @@ fn arrow_type(type_oid: u32) -> Option<DataType> {
         oid::BOOL => DataType::Boolean,
         oid::INT2 => DataType::Int16,
         oid::INT4 => DataType::Int32,
-        oid::INT8 | oid::OID | oid::REGCLASS | oid::REGPROC | oid::REGTYPE | oid::REGNAMESPACE | oid::REGROLE | oid::XID => {
-            DataType::Int64
-        }
+        oid::INT8
+        | oid::OID
+        | oid::REGCLASS
+        | oid::REGPROC
+        | oid::REGTYPE
+        | oid::REGNAMESPACE
+        | oid::REGROLE
+        | oid::XID => DataType::Int64,
         oid::FLOAT4 => DataType::Float32,
         oid::FLOAT8 => DataType::Float64,
         oid::NUMERIC => DataType::Decimal128(38, 10),
-        oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::CHAR | oid::JSON | oid::JSONB | oid::XML | oid::UNKNOWN | 0 => {
-            DataType::Utf8
-        }
+        oid::TEXT
+        | oid::VARCHAR
+        | oid::BPCHAR
+        | oid::NAME
+        | oid::CHAR
+        | oid::JSON
+        | oid::JSONB
+        | oid::XML
+        | oid::UNKNOWN
+        | 0 => DataType::Utf8,
         oid::BYTEA => DataType::Binary,
         oid::DATE => DataType::Date32,
         oid::TIME => DataType::Time64(TimeUnit::Microsecond),
@@ -134,7 +153,9 @@ fn from_text(text: &str, type_oid: u32, zone: &Tz) -> Result<ScalarValue> {
             };
             ScalarValue::TimestampMicrosecond(Some(value), Some(Arc::from("UTC")))
         }
-        oid::INTERVAL => ScalarValue::IntervalMonthDayNano(Some(parse_interval_month_day_nano(trimmed).map_err(|_| wrong())?)),
+        oid::INTERVAL => {
+            ScalarValue::IntervalMonthDayNano(Some(parse_interval_month_day_nano(trimmed).map_err(|_| wrong())?))
+        }
         oid::UUID => ScalarValue::FixedSizeBinary(16, Some(uuid(trimmed).ok_or_else(wrong)?)),
         other => match pg_types::element_oid(other) {
             Some(element) => {
@@ -153,9 +174,10 @@ fn from_text(text: &str, type_oid: u32, zone: &Tz) -> Result<ScalarValue> {
 fn integer<T: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str, type_oid: u32) -> Result<T> {
     use std::num::IntErrorKind::{NegOverflow, PosOverflow};
     text.trim().parse().map_err(|error: std::num::ParseIntError| match error.kind() {
-        PosOverflow | NegOverflow => {
-            Error::new(ErrorKind::NumericRange, format!("value \"{}\" is out of range for type {}", text.trim(), type_name(type_oid)))
-        }
+        PosOverflow | NegOverflow => Error::new(
+            ErrorKind::NumericRange,
+            format!("value \"{}\" is out of range for type {}", text.trim(), type_name(type_oid)),
+        ),
         _ => invalid_text(text, type_oid),
     })
 }
@@ -327,7 +349,9 @@ fn from_binary(bytes: &Bytes, type_oid: u32) -> Result<ScalarValue> {
             [byte] => ScalarValue::Boolean(Some(*byte != 0)),
             _ => return Err(wrong()),
         },
-        oid::INT2 => ScalarValue::Int16(Some(i16::from_be_bytes(<[u8; 2]>::try_from(&bytes[..]).map_err(|_| wrong())?))),
+        oid::INT2 => {
+            ScalarValue::Int16(Some(i16::from_be_bytes(<[u8; 2]>::try_from(&bytes[..]).map_err(|_| wrong())?)))
+        }
         oid::INT4 => ScalarValue::Int32(Some(i32::from_be_bytes(four()?))),
         oid::INT8 => ScalarValue::Int64(Some(i64::from_be_bytes(eight()?))),
         oid::OID | oid::REGCLASS | oid::REGPROC | oid::REGTYPE | oid::REGNAMESPACE | oid::REGROLE | oid::XID => {
@@ -355,7 +379,8 @@ fn from_binary(bytes: &Bytes, type_oid: u32) -> Result<ScalarValue> {
         }
         oid::INTERVAL => {
             let bytes = <[u8; 16]>::try_from(&bytes[..]).map_err(|_| wrong())?;
-            let [time, days_months] = [&bytes[..8], &bytes[8..]].map(|half| i64::from_be_bytes(half.try_into().unwrap_or_default()));
+            let [time, days_months] =
+                [&bytes[..8], &bytes[8..]].map(|half| i64::from_be_bytes(half.try_into().unwrap_or_default()));
             let nanoseconds = time.checked_mul(1_000).ok_or_else(range)?;
             let (days, months) = ((days_months >> 32) as i32, days_months as i32);
             ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanoseconds)))
@@ -367,7 +392,9 @@ fn from_binary(bytes: &Bytes, type_oid: u32) -> Result<ScalarValue> {
             _ => return Err(wrong()),
         },
         other => match pg_types::element_oid(other) {
-            Some(element) => array_from_binary(bytes, element).map_err(|e| if e.sqlstate() == "08P01" { wrong() } else { e })?,
+            Some(element) => {
+                array_from_binary(bytes, element).map_err(|e| if e.sqlstate() == "08P01" { wrong() } else { e })?
+            }
             None if arrow_type(other) == Some(DataType::Utf8) => ScalarValue::Utf8(Some(utf8(bytes)?.to_owned())),
             None => return Err(Error::unsupported(format!("a binary parameter of the type {}", type_name(other)))),
         },
@@ -378,14 +405,20 @@ fn array_from_binary(bytes: &Bytes, element: u32) -> Result<ScalarValue> {
     let mut reader = Reader(bytes.clone());
     let (dimensions, _has_null, stated) = (reader.i32()?, reader.i32()?, reader.u32()?);
     if stated != element {
-        return Err(Error::new(ErrorKind::TypeMismatch, format!("the elements of an array are of type {}", type_name(stated)))
-            .with_detail(format!("Elements of type {} are expected.", type_name(element))));
+        return Err(Error::new(
+            ErrorKind::TypeMismatch,
+            format!("the elements of an array are of type {}", type_name(stated)),
+        )
+        .with_detail(format!("Elements of type {} are expected.", type_name(element))));
     }
     let count = match dimensions {
         0 => 0,
         1 => {
             let (count, _lower_bound) = (reader.i32()?, reader.i32()?);
-            usize::try_from(count).ok().filter(|n| *n <= ELEMENTS_MAX).ok_or_else(|| coded("54000", "an array parameter has too many elements"))?
+            usize::try_from(count)
+                .ok()
+                .filter(|n| *n <= ELEMENTS_MAX)
+                .ok_or_else(|| coded("54000", "an array parameter has too many elements"))?
         }
         _ => return Err(Error::unsupported("an array parameter of more than one dimension")),
     };
@@ -422,7 +455,11 @@ mod tests {
             (oid::FLOAT8, "1e20", "1e+20"),
             (oid::FLOAT4, "-Infinity", "-Infinity"),
             (oid::NUMERIC, "-12.50", "-12.50"),
-            (oid::NUMERIC, "12345678901234567890123456789012345678901.5", "12345678901234567890123456789012345678901.5"),
+            (
+                oid::NUMERIC,
+                "12345678901234567890123456789012345678901.5",
+                "12345678901234567890123456789012345678901.5",
+            ),
             (oid::TEXT, " x ", " x "),
             (oid::BYTEA, "\\x00fF", "\\x00ff"),
             (oid::BYTEA, "a\\\\b\\001", "\\x615c6201"),
@@ -471,7 +508,11 @@ mod tests {
         assert_eq!(binary(&[0, 0, 0, 0], oid::DATE).unwrap(), ScalarValue::Date32(Some(10_957)));
         assert_eq!(binary(b"\x01{}", oid::JSONB).unwrap(), ScalarValue::Utf8(Some("{}".into())));
         for type_oid in [16, 21, 23, 20, 26, 700, 701, 1700, 1082, 1083, 1114, 1184, 1186, 2950, 3802, 1007, 1009] {
-            for bytes in [&b""[..], b"\x07\x02\x03", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+            for bytes in [
+                &b""[..],
+                b"\x07\x02\x03",
+                b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+            ] {
                 let code = binary(bytes, type_oid).unwrap_err().sqlstate().to_owned();
                 assert!(["22P03", "42804", "22008"].contains(&code.as_str()), "{type_oid}: {code}");
             }

@@ -57,7 +57,12 @@ pub(super) struct RowEncoder<'a> {
 
 impl<'a> RowEncoder<'a> {
     /// `formats[i]`: whether column i is binary.
-    pub(super) fn new(batch: &RecordBatch, columns: &[OutputColumn], formats: &[bool], style: &'a Style) -> Result<Self> {
+    pub(super) fn new(
+        batch: &RecordBatch,
+        columns: &[OutputColumn],
+        formats: &[bool],
+        style: &'a Style,
+    ) -> Result<Self> {
         if batch.num_columns() != columns.len() {
             return Err(Error::internal(format!(
                 "a result has {} columns where {} were described",
@@ -305,7 +310,14 @@ impl Cells {
                     TimeUnit::Nanosecond => array.as_primitive::<DurationNanosecondType>().value(row) / 1_000,
                 };
                 let unit = if *unit == TimeUnit::Nanosecond { TimeUnit::Microsecond } else { *unit };
-                time::write_interval(0, 0, time::microseconds(value, unit)?, style.is_interval_iso, self.is_binary, out);
+                time::write_interval(
+                    0,
+                    0,
+                    time::microseconds(value, unit)?,
+                    style.is_interval_iso,
+                    self.is_binary,
+                    out,
+                );
             }
             Kind::List | Kind::Vector => self.list(&array.as_list::<i32>().value(row), style, out)?,
             Kind::Json => {
@@ -424,15 +436,19 @@ fn plain(array: &ArrayRef) -> Result<ArrayRef> {
         DataType::Dictionary(_, value) => (**value).clone(),
         DataType::RunEndEncoded(_, values) => values.data_type().clone(),
         DataType::Float16 => DataType::Float32,
-        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => DataType::Decimal128(*precision, *scale),
-        DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::ListView(item) | DataType::LargeListView(item) => {
-            DataType::List(item.clone())
+        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
+            DataType::Decimal128(*precision, *scale)
         }
+        DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item) => DataType::List(item.clone()),
         _ => return Ok(array.clone()),
     };
     let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
-    let converted = arrow::compute::cast_with_options(array, &to, &options)
-        .map_err(|e| Error::internal(format!("values of the Arrow type {} could not be sent", array.data_type())).with_source(e))?;
+    let converted = arrow::compute::cast_with_options(array, &to, &options).map_err(|e| {
+        Error::internal(format!("values of the Arrow type {} could not be sent", array.data_type())).with_source(e)
+    })?;
     plain(&converted)
 }
 
@@ -474,7 +490,9 @@ fn write_bytea(value: &[u8], is_escaped: bool, out: &mut BytesMut) {
 fn put_element(item: &[u8], out: &mut BytesMut) {
     let needs_quotes = item.is_empty()
         || item.eq_ignore_ascii_case(b"null")
-        || item.iter().any(|b| matches!(b, b'{' | b'}' | b',' | b'"' | b'\\' | b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c));
+        || item
+            .iter()
+            .any(|b| matches!(b, b'{' | b'}' | b',' | b'"' | b'\\' | b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c));
     if !needs_quotes {
         out.put_slice(item);
         return;

@@ -39,7 +39,11 @@ enum State {
     /// Suspended in the middle of its rows.
     Rows(Box<RowSource>, &'static str),
     /// Suspended in the middle of a FETCH.
-    Cursor { name: String, left: u64, is_move: bool },
+    Cursor {
+        name: String,
+        left: u64,
+        is_move: bool,
+    },
     /// It has answered with everything; the word of its tag when that was rows.
     Done(Option<&'static str>),
 }
@@ -52,7 +56,8 @@ impl Connection {
                 if name.is_empty() {
                     self.statements.remove("");
                 }
-                let declared = types.into_iter().map(|t| (t != 0 && t != crate::pg_types::oid::UNKNOWN).then_some(t)).collect();
+                let declared =
+                    types.into_iter().map(|t| (t != 0 && t != crate::pg_types::oid::UNKNOWN).then_some(t)).collect();
                 let prepared = self.prepare(&mut limits, text, declared).await?;
                 self.store_statement(name, prepared)?;
                 Ok(self.socket.put(&ParseComplete::new())?)
@@ -119,7 +124,9 @@ impl Connection {
         }
         let format_count = bind.parameter_formats.len();
         if format_count > 1 && format_count != given {
-            return Err(protocol_violation(format!("bind message has {format_count} parameter formats but {given} parameters")));
+            return Err(protocol_violation(format!(
+                "bind message has {format_count} parameter formats but {given} parameters"
+            )));
         }
         let style = Style::of(&self.session.settings.lock());
         let is_binary = |i: usize| {
@@ -128,10 +135,12 @@ impl Connection {
         };
         let parameters = bind.parameters.iter().zip(&prepared.parameter_types).enumerate();
         let values = if statement.is_some_and(|s| sql_of(s).is_some()) {
-            let values = parameters.map(|(i, (bytes, type_oid))| decode(bytes.as_ref(), is_binary(i), *type_oid, &style.zone));
+            let values =
+                parameters.map(|(i, (bytes, type_oid))| decode(bytes.as_ref(), is_binary(i), *type_oid, &style.zone));
             Values::Scalars(values.collect::<Result<_>>()?)
         } else {
-            let texts = parameters.map(|(i, (bytes, type_oid))| decode_as_text(bytes.as_ref(), is_binary(i), *type_oid, &style));
+            let texts = parameters
+                .map(|(i, (bytes, type_oid))| decode_as_text(bytes.as_ref(), is_binary(i), *type_oid, &style));
             Values::Texts(texts.collect::<Result<_>>()?)
         };
         if !bind.portal.is_empty() {
@@ -139,7 +148,10 @@ impl Connection {
                 return Err(coded("42P03", format!("cursor \"{}\" already exists", bind.portal)));
             }
             if self.portals.len() + self.cursors.len() >= PORTALS_MAX {
-                return Err(coded("53400", format!("a session may not have more than {PORTALS_MAX} portals and cursors")));
+                return Err(coded(
+                    "53400",
+                    format!("a session may not have more than {PORTALS_MAX} portals and cursors"),
+                ));
             }
         }
         let portal = Portal { prepared, values, formats: bind.result_formats, state: State::New };
@@ -159,18 +171,20 @@ impl Connection {
         self.check_block(Some(&parsed.statement))?;
         let ends_portals = ends_block(&parsed.statement);
         let state = match std::mem::replace(&mut portal.state, State::Done(None)) {
-            State::New => match self.start_portal(&mut limits, &portal.prepared, portal.values.clone(), parsed.statement).await? {
-                Answer::Rows(source, tag) => State::Rows(source, tag),
-                Answer::Cursor { name, count, is_move } => State::Cursor { name, left: count, is_move },
-                Answer::Done(tag) => {
-                    self.put_complete(tag)?;
-                    // The end of a block has ended its portals, this one included.
-                    if !ends_portals {
-                        self.portals.insert(name, portal);
+            State::New => {
+                match self.start_portal(&mut limits, &portal.prepared, portal.values.clone(), parsed.statement).await? {
+                    Answer::Rows(source, tag) => State::Rows(source, tag),
+                    Answer::Cursor { name, count, is_move } => State::Cursor { name, left: count, is_move },
+                    Answer::Done(tag) => {
+                        self.put_complete(tag)?;
+                        // The end of a block has ended its portals, this one included.
+                        if !ends_portals {
+                            self.portals.insert(name, portal);
+                        }
+                        return Ok(());
                     }
-                    return Ok(());
                 }
-            },
+            }
             State::Done(None) => {
                 return Err(Error::new(ErrorKind::Prerequisite, format!("portal \"{name}\" cannot be run")).into());
             }
@@ -181,7 +195,13 @@ impl Connection {
         Ok(())
     }
 
-    async fn start_portal(&mut self, limits: &mut Limits, prepared: &Prepared, values: Values, statement: Statement) -> Step<Answer> {
+    async fn start_portal(
+        &mut self,
+        limits: &mut Limits,
+        prepared: &Prepared,
+        values: Values,
+        statement: Statement,
+    ) -> Step<Answer> {
         self.check_declare(&statement)?;
         match values {
             Values::Scalars(values) => {
@@ -199,7 +219,13 @@ impl Connection {
     }
 
     /// Sends up to `max_rows` rows and what follows them; answers how the portal is left.
-    async fn continue_portal(&mut self, limits: &mut Limits, state: State, formats: &[i16], max_rows: u64) -> Step<State> {
+    async fn continue_portal(
+        &mut self,
+        limits: &mut Limits,
+        state: State,
+        formats: &[i16],
+        max_rows: u64,
+    ) -> Step<State> {
         match state {
             State::Rows(mut source, tag) => {
                 let formats = formats_for(formats, source.columns.len())?;
@@ -244,7 +270,10 @@ fn formats_for(formats: &[i16], columns: usize) -> Result<Vec<bool>> {
         [] => Ok(vec![false; columns]),
         [one] => Ok(vec![*one == 1; columns]),
         many if many.len() == columns => Ok(many.iter().map(|f| *f == 1).collect()),
-        many => Err(protocol_violation(format!("bind message has {} result formats but query has {columns} columns", many.len()))),
+        many => Err(protocol_violation(format!(
+            "bind message has {} result formats but query has {columns} columns",
+            many.len()
+        ))),
     }
 }
 

@@ -202,14 +202,15 @@ struct Opened {
 /// Login and the beginning of the session, up to what comes before the first ReadyForQuery.
 async fn open(front: &Arc<Front>, socket: &mut Socket, startup: &Startup) -> Result<Opened> {
     // What we do not know of the protocol is named; the connection goes on without it.
-    let unknown: Vec<String> = startup.parameters.iter().map(|(n, _)| n).filter(|n| n.starts_with("_pq_.")).cloned().collect();
+    let unknown: Vec<String> =
+        startup.parameters.iter().map(|(n, _)| n).filter(|n| n.starts_with("_pq_.")).cloned().collect();
     let minor = if startup.minor >= 2 { 2 } else { 0 };
     if startup.minor != minor || !unknown.is_empty() {
         socket.put(&NegotiateProtocolVersion::new((3 << 16) | i32::from(minor), unknown))?;
     }
-    let role = startup
-        .get("user")
-        .ok_or_else(|| Error::new(ErrorKind::InvalidAuthorization, "no PostgreSQL user name specified in startup packet"))?;
+    let role = startup.get("user").ok_or_else(|| {
+        Error::new(ErrorKind::InvalidAuthorization, "no PostgreSQL user name specified in startup packet")
+    })?;
     if role.len() > catalog::name::IDENT_BYTES_MAX {
         return Err(Error::new(ErrorKind::InvalidAuthorization, "the user name is too long"));
     }
@@ -250,7 +251,9 @@ fn settings(front: &Front, startup: &Startup, role: &str) -> Result<Settings> {
     let direct = startup
         .parameters
         .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "user" | "database" | "options" | "replication") && !name.starts_with("_pq_."))
+        .filter(|(name, _)| {
+            !matches!(name.as_str(), "user" | "database" | "options" | "replication") && !name.starts_with("_pq_.")
+        })
         .cloned();
     for (name, value) in given.into_iter().chain(direct) {
         settings.set(&name, &value, false)?;

@@ -21,11 +21,18 @@ pub(super) const STARTUP_BYTES_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) enum Message {
     Query(String),
-    Parse { name: String, text: String, types: Vec<u32> },
+    Parse {
+        name: String,
+        text: String,
+        types: Vec<u32>,
+    },
     Bind(Bind),
     DescribeStatement(String),
     DescribePortal(String),
-    Execute { portal: String, max_rows: usize },
+    Execute {
+        portal: String,
+        max_rows: usize,
+    },
     CloseStatement(String),
     ClosePortal(String),
     Flush,
@@ -106,7 +113,10 @@ pub(super) fn decode(kind: u8, body: Bytes) -> Result<Message> {
         b'E' => {
             let (portal, max_rows) = (reader.text()?, reader.i32()?);
             // Zero and negative mean: all.
-            Message::Execute { portal, max_rows: usize::try_from(max_rows).ok().filter(|n| *n > 0).unwrap_or(usize::MAX) }
+            Message::Execute {
+                portal,
+                max_rows: usize::try_from(max_rows).ok().filter(|n| *n > 0).unwrap_or(usize::MAX),
+            }
         }
         b'H' => Message::Flush,
         b'S' => Message::Sync,
@@ -183,7 +193,8 @@ impl Reader {
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|error| {
         let bad = &bytes[error.valid_up_to()..];
-        let shown: Vec<String> = bad.iter().take(error.error_len().unwrap_or(1)).map(|b| format!("0x{b:02x}")).collect();
+        let shown: Vec<String> =
+            bad.iter().take(error.error_len().unwrap_or(1)).map(|b| format!("0x{b:02x}")).collect();
         coded("22021", format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")))
     })
 }
@@ -196,7 +207,9 @@ mod tests {
     fn whole_messages_are_read() {
         let body = Bytes::from_static(b"s\0select $1\0\0\x01\0\0\0\x17");
         match decode(b'P', body).unwrap() {
-            Message::Parse { name, text, types } => assert_eq!((name.as_str(), text.as_str(), types), ("s", "select $1", vec![23])),
+            Message::Parse { name, text, types } => {
+                assert_eq!((name.as_str(), text.as_str(), types), ("s", "select $1", vec![23]))
+            }
             other => panic!("{other:?}"),
         }
         let body = Bytes::from_static(b"\0s\0\0\x01\0\x01\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\0");
@@ -207,7 +220,10 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
-        assert!(matches!(decode(b'E', Bytes::from_static(b"\0\0\0\0\0")).unwrap(), Message::Execute { max_rows: usize::MAX, .. }));
+        assert!(matches!(
+            decode(b'E', Bytes::from_static(b"\0\0\0\0\0")).unwrap(),
+            Message::Execute { max_rows: usize::MAX, .. }
+        ));
     }
 
     #[test]

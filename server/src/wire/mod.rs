@@ -72,7 +72,7 @@ pub struct BoundListener {
 }
 
 /// What all connections of a listener share.
-pub(self) struct Front {
+struct Front {
     gateway: Arc<Gateway>,
     tls: Option<Tls>,
     verifiers: Option<Verifiers>,
@@ -87,20 +87,27 @@ pub(self) struct Front {
 /// 55000 without both TLS and SCRAM, and files that do not fit are errors, never plain text.
 pub async fn bind(options: ListenOptions) -> Result<BoundListener> {
     let cannot = |error: std::io::Error| {
-        Error::new(ErrorKind::Prerequisite, format!("cannot listen on \"{}\"", options.address)).with_detail(format!("{error}."))
+        Error::new(ErrorKind::Prerequisite, format!("cannot listen on \"{}\"", options.address))
+            .with_detail(format!("{error}."))
     };
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&options.address).await.map_err(cannot)?.collect();
     let is_loopback = addresses.iter().all(|a| a.ip().is_loopback());
     let has_scram = matches!(options.auth, Auth::Scram { .. });
-    if !is_loopback && !(has_scram && options.tls.is_some()) {
+    let is_protected = has_scram && options.tls.is_some();
+    if !is_loopback && !is_protected {
         let missing = match (has_scram, options.tls.is_some()) {
             (false, false) => "passwords and TLS",
             (true, _) => "TLS",
             (false, true) => "passwords",
         };
-        return Err(Error::new(ErrorKind::Prerequisite, format!("will not listen on \"{}\" without {missing}", options.address))
-            .with_detail("Other machines can reach this address; without both, anybody there could read and change everything.")
-            .with_hint("Serve with --tls-cert, --tls-key, --auth scram and --users-file, or listen on 127.0.0.1."));
+        return Err(Error::new(
+            ErrorKind::Prerequisite,
+            format!("will not listen on \"{}\" without {missing}", options.address),
+        )
+        .with_detail(
+            "Other machines can reach this address; without both, anybody there could read and change everything.",
+        )
+        .with_hint("Serve with --tls-cert, --tls-key, --auth scram and --users-file, or listen on 127.0.0.1."));
     }
     let tls = options.tls.as_ref().map(tls::load).transpose()?;
     let verifiers = match &options.auth {

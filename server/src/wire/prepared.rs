@@ -88,24 +88,26 @@ impl Connection {
     }
 
     /// Parses and plans a text with at most one statement.
-    pub(super) async fn prepare(&mut self, limits: &mut Limits, text: String, declared: Vec<Option<u32>>) -> Step<Prepared> {
+    pub(super) async fn prepare(
+        &mut self,
+        limits: &mut Limits,
+        text: String,
+        declared: Vec<Option<u32>>,
+    ) -> Step<Prepared> {
         let mut statements = self.parse(limits, &text).await?;
         if statements.len() > 1 {
-            return Err(Error::new(ErrorKind::Syntax, "cannot insert multiple commands into a prepared statement").into());
+            return Err(
+                Error::new(ErrorKind::Syntax, "cannot insert multiple commands into a prepared statement").into()
+            );
         }
         let parsed = statements.pop();
         if let Some(parsed) = &parsed {
             self.set_active(&parsed.redacted);
         }
-        self.check_block(parsed.as_ref().map(|p| &p.statement)).or_else(|e| if parsed.is_none() { Ok(()) } else { Err(e) })?;
-        let mut prepared = Prepared {
-            text,
-            parsed,
-            declared,
-            parameter_types: vec![],
-            own_columns: None,
-            plan: Mutex::new(None),
-        };
+        self.check_block(parsed.as_ref().map(|p| &p.statement))
+            .or_else(|e| if parsed.is_none() { Ok(()) } else { Err(e) })?;
+        let mut prepared =
+            Prepared { text, parsed, declared, parameter_types: vec![], own_columns: None, plan: Mutex::new(None) };
         let Some(parsed) = &prepared.parsed else { return Ok(prepared) };
         if sql_of(&parsed.statement).is_some() {
             let query = self.planned(limits, &prepared).await?;
@@ -170,7 +172,11 @@ impl Connection {
     }
 
     /// The columns that a statement will answer with; None when it has no rows.
-    pub(super) async fn columns_of(&mut self, limits: &mut Limits, prepared: &Prepared) -> Step<Option<Vec<OutputColumn>>> {
+    pub(super) async fn columns_of(
+        &mut self,
+        limits: &mut Limits,
+        prepared: &Prepared,
+    ) -> Step<Option<Vec<OutputColumn>>> {
         let Some(parsed) = &prepared.parsed else { return Ok(None) };
         match &parsed.statement {
             Statement::Sql(_) => {
@@ -194,8 +200,11 @@ impl Connection {
                 return Err(coded("42P05", format!("prepared statement \"{name}\" already exists")));
             }
             if self.statements.len() >= STATEMENTS_MAX {
-                return Err(coded("53400", format!("a session may not have more than {STATEMENTS_MAX} prepared statements"))
-                    .with_hint("DEALLOCATE ALL;"));
+                return Err(coded(
+                    "53400",
+                    format!("a session may not have more than {STATEMENTS_MAX} prepared statements"),
+                )
+                .with_hint("DEALLOCATE ALL;"));
             }
         }
         self.statements.insert(name, Arc::new(prepared));
@@ -210,7 +219,13 @@ impl Connection {
     }
 
     /// PREPARE name (types) AS text
-    pub(super) async fn prepare_sql(&mut self, limits: &mut Limits, name: String, types: &[String], text: String) -> Step<()> {
+    pub(super) async fn prepare_sql(
+        &mut self,
+        limits: &mut Limits,
+        name: String,
+        types: &[String],
+        text: String,
+    ) -> Step<()> {
         if self.statements.contains_key(&name) {
             return Err(coded("42P05", format!("prepared statement \"{name}\" already exists")).into());
         }

@@ -171,7 +171,10 @@ impl Connection {
     }
 
     /// Waits for work that goes on to its end whatever happens to the client.
-    pub(super) async fn drive_to_end<T: Send + 'static>(&mut self, work: impl Future<Output = Result<T>> + Send + 'static) -> Step<T> {
+    pub(super) async fn drive_to_end<T: Send + 'static>(
+        &mut self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Step<T> {
         self.drive(&mut Limits::none(), joined(tokio::spawn(work)).boxed()).await
     }
 
@@ -196,7 +199,13 @@ impl Connection {
 
     /// Takes up to `limit` rows and answers how many there were. Memory stays at one batch and one
     /// buffer, however many rows there are and however slowly the client reads.
-    pub(super) async fn take_rows(&mut self, limits: &mut Limits, source: &mut RowSource, rows: Rows<'_>, limit: u64) -> Step<u64> {
+    pub(super) async fn take_rows(
+        &mut self,
+        limits: &mut Limits,
+        source: &mut RowSource,
+        rows: Rows<'_>,
+        limit: u64,
+    ) -> Step<u64> {
         let result = self.take_rows_inner(limits, source, rows, limit).await;
         if result.is_err() {
             // After an error a stream has nothing more to say; dropping it ends its query.
@@ -207,7 +216,13 @@ impl Connection {
         result
     }
 
-    async fn take_rows_inner(&mut self, limits: &mut Limits, source: &mut RowSource, rows: Rows<'_>, limit: u64) -> Step<u64> {
+    async fn take_rows_inner(
+        &mut self,
+        limits: &mut Limits,
+        source: &mut RowSource,
+        rows: Rows<'_>,
+        limit: u64,
+    ) -> Step<u64> {
         let style = Style::of(&self.session.settings.lock());
         let mut taken = 0;
         while taken < limit && !source.is_done {

@@ -118,7 +118,10 @@ impl Connection {
 
     fn check_in_block(&self, what: &str) -> Result<()> {
         if self.session.status() == TransactionStatus::Idle {
-            return Err(Error::new(ErrorKind::Remote("25P01".into()), format!("{what} can only be used in transaction blocks")));
+            return Err(Error::new(
+                ErrorKind::Remote("25P01".into()),
+                format!("{what} can only be used in transaction blocks"),
+            ));
         }
         Ok(())
     }

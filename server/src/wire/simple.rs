@@ -60,7 +60,12 @@ impl Connection {
     }
 
     /// Begins a planned query.
-    pub(super) async fn run_query(&mut self, limits: &mut Limits, query: &Arc<PlannedQuery>, values: Vec<ScalarValue>) -> Step<Answer> {
+    pub(super) async fn run_query(
+        &mut self,
+        limits: &mut Limits,
+        query: &Arc<PlannedQuery>,
+        values: Vec<ScalarValue>,
+    ) -> Step<Answer> {
         let mut source = self.open_query(limits, query, values).await?;
         if has_rows(query) {
             return Ok(Answer::Rows(Box::new(source), query.tag));
@@ -71,7 +76,12 @@ impl Connection {
     }
 
     /// The rows of a planned query.
-    pub(super) async fn open_query(&mut self, limits: &mut Limits, query: &Arc<PlannedQuery>, values: Vec<ScalarValue>) -> Step<RowSource> {
+    pub(super) async fn open_query(
+        &mut self,
+        limits: &mut Limits,
+        query: &Arc<PlannedQuery>,
+        values: Vec<ScalarValue>,
+    ) -> Step<RowSource> {
         let (gateway, session, planned) = (self.gateway.clone(), self.session.clone(), query.clone());
         let stream = self.drive_apart(limits, async move { planned.execute(&gateway, &session, values).await }).await?;
         Ok(RowSource::new(query.columns.clone(), stream))
@@ -123,7 +133,10 @@ impl Connection {
 pub(super) fn plans_query(statement: &Statement) -> bool {
     matches!(
         statement,
-        Statement::CreateSyncJob(_) | Statement::AlterJob { .. } | Statement::ExplainJob { .. } | Statement::ExplainCreateJob { .. }
+        Statement::CreateSyncJob(_)
+            | Statement::AlterJob { .. }
+            | Statement::ExplainJob { .. }
+            | Statement::ExplainCreateJob { .. }
     )
 }
 

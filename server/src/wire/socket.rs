@@ -73,7 +73,9 @@ impl Socket {
         };
         let stream = acceptor.accept(stream).await.map_err(lost)?;
         if is_direct && stream.get_ref().1.alpn_protocol() != Some(super::tls::ALPN) {
-            return Err(protocol_violation("received direct SSL connection request without ALPN protocol negotiation extension"));
+            return Err(protocol_violation(
+                "received direct SSL connection request without ALPN protocol negotiation extension",
+            ));
         }
         Ok(Self::over(MaybeTls::Tls(Box::new(stream)), self.peer))
     }
@@ -134,7 +136,7 @@ impl Socket {
             return Err(protocol_violation(format!("invalid frontend message type {kind}")));
         };
         let length = u32::from_be_bytes(length) as usize;
-        if length < 4 || length > 1 << 30 {
+        if !(4..=1 << 30).contains(&length) {
             return Err(protocol_violation("invalid message length"));
         }
         if length - 4 > limit {
@@ -160,7 +162,9 @@ impl Socket {
 
     /// Adds a message to what is to be sent.
     pub(super) fn put(&mut self, message: &impl Message) -> Result<()> {
-        message.encode(&mut self.output).map_err(|e| Error::internal("a message could not be written").with_source(e.to_string()))
+        message
+            .encode(&mut self.output)
+            .map_err(|e| Error::internal("a message could not be written").with_source(e.to_string()))
     }
 
     /// Adds one byte: the answer to a request for encryption.

@@ -27,16 +27,19 @@ pub(super) struct Tls {
 
 pub(super) fn load(files: &TlsFiles) -> Result<Tls> {
     let wrong = |path: &Path, what: &str| {
-        Error::new(ErrorKind::Prerequisite, format!("TLS cannot be set up from \"{}\"", path.display())).with_detail(format!("{what}."))
+        Error::new(ErrorKind::Prerequisite, format!("TLS cannot be set up from \"{}\"", path.display()))
+            .with_detail(format!("{what}."))
     };
-    let certificate_pem = std::fs::read(&files.cert_file).map_err(|e| wrong(&files.cert_file, &format!("The file cannot be read: {e}")))?;
+    let certificate_pem = std::fs::read(&files.cert_file)
+        .map_err(|e| wrong(&files.cert_file, &format!("The file cannot be read: {e}")))?;
     let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&certificate_pem)
         .collect::<Result<_, _>>()
         .map_err(|e| wrong(&files.cert_file, &format!("The file is not valid PEM: {e}")))?;
     if certificates.is_empty() {
         return Err(wrong(&files.cert_file, "The file has no certificate"));
     }
-    let key_pem = std::fs::read(&files.key_file).map_err(|e| wrong(&files.key_file, &format!("The file cannot be read: {e}")))?;
+    let key_pem =
+        std::fs::read(&files.key_file).map_err(|e| wrong(&files.key_file, &format!("The file cannot be read: {e}")))?;
     // The parser's error may quote the file, which is a secret.
     let key = PrivateKeyDer::from_pem_slice(&key_pem)
         .map_err(|_| wrong(&files.key_file, "The file has no PEM private key without a password"))?;

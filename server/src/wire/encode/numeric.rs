@@ -85,7 +85,9 @@ impl DecimalText {
             None => (rest, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        if (whole.is_empty() && fraction.is_empty()) || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+        if (whole.is_empty() && fraction.is_empty())
+            || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit())
+        {
             return None;
         }
         let mut digits = format!("{whole}{fraction}");
@@ -117,7 +119,9 @@ pub(in crate::wire) fn parse_numeric_binary(mut bytes: Bytes) -> Result<DecimalT
     let sign = match sign {
         0 => "",
         0x4000 => "-",
-        0xc000 | 0xd000 | 0xf000 => return Err(coded("22003", "NaN and infinity are not supported in numeric parameters")),
+        0xc000 | 0xd000 | 0xf000 => {
+            return Err(coded("22003", "NaN and infinity are not supported in numeric parameters"));
+        }
         _ => return Err(wrong()),
     };
     if weight.abs() > 250 || scale > 1_000 {
@@ -165,7 +169,9 @@ mod tests {
 
     #[test]
     fn the_binary_form_is_read_as_it_was_written() {
-        for text in ["0", "1", "-1.5", "10000", "12345678.00000001", "0.0001", "0.00001", "100000000", "-0.10", "99999.9999"] {
+        for text in
+            ["0", "1", "-1.5", "10000", "12345678.00000001", "0.0001", "0.00001", "100000000", "-0.10", "99999.9999"]
+        {
             let mut out = BytesMut::new();
             write_binary(text, &mut out).unwrap();
             assert_eq!(parse_numeric_binary(out.freeze()).unwrap(), DecimalText::parse(text).unwrap(), "{text}");
@@ -185,7 +191,9 @@ mod tests {
 
     #[test]
     fn text_is_read_with_exponents() {
-        for (text, digits, scale) in [("1e3", "1000", 0), ("1.5E-3", "15", 4), (" -0.0 ", "0", 1), (".5", "5", 1), ("007", "7", 0)] {
+        for (text, digits, scale) in
+            [("1e3", "1000", 0), ("1.5E-3", "15", 4), (" -0.0 ", "0", 1), (".5", "5", 1), ("007", "7", 0)]
+        {
             assert_eq!(DecimalText::parse(text).unwrap(), DecimalText { digits: digits.into(), scale }, "{text}");
         }
         for text in ["", "-", ".", "1.2.3", "NaN", "1e", "0x1", "1e999999999"] {

@@ -129,7 +129,8 @@ fn binary_counts_from_2000() {
 fn a_row_that_fails_leaves_no_bytes_behind() {
     let schema = Arc::new(Schema::new(vec![Field::new("c", DataType::Int64, true)]));
     let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(vec![1, -1]))]).unwrap();
-    let columns = [OutputColumn { name: "c".into(), field: schema.field(0).clone(), type_oid: oid::OID, type_modifier: -1 }];
+    let columns =
+        [OutputColumn { name: "c".into(), field: schema.field(0).clone(), type_oid: oid::OID, type_modifier: -1 }];
     let style = style();
     let encoder = RowEncoder::new(&batch, &columns, &[true], &style).unwrap();
     let mut out = BytesMut::new();

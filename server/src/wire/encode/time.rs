@@ -92,7 +92,13 @@ fn put_fraction(fraction: i64, out: &mut BytesMut) {
 }
 
 /// `zone`: the zone in which a point in time is shown; None for a timestamp without one.
-pub(super) fn write_timestamp(value: i64, unit: TimeUnit, zone: Option<&Tz>, is_binary: bool, out: &mut BytesMut) -> Result<()> {
+pub(super) fn write_timestamp(
+    value: i64,
+    unit: TimeUnit,
+    zone: Option<&Tz>,
+    is_binary: bool,
+    out: &mut BytesMut,
+) -> Result<()> {
     // The ends of the range of microseconds mean the infinities; in other units they are times.
     if unit == TimeUnit::Microsecond && (value == i64::MAX || value == i64::MIN) {
         if is_binary {
@@ -108,7 +114,8 @@ pub(super) fn write_timestamp(value: i64, unit: TimeUnit, zone: Option<&Tz>, is_
         return Ok(());
     }
     let offset = zone.map(|zone| offset_seconds(zone, value));
-    let local = value.checked_add(i64::from(offset.unwrap_or(0)) * 1_000_000).ok_or_else(|| out_of_range("timestamp"))?;
+    let local =
+        value.checked_add(i64::from(offset.unwrap_or(0)) * 1_000_000).ok_or_else(|| out_of_range("timestamp"))?;
     let is_bc = put_date(local.div_euclid(DAY), out);
     out.put_u8(b' ');
     put_time(local.rem_euclid(DAY), out);
@@ -142,7 +149,14 @@ fn put_offset(offset: i32, out: &mut BytesMut) {
     }
 }
 
-pub(super) fn write_interval(months: i32, days: i32, microseconds: i64, is_iso: bool, is_binary: bool, out: &mut BytesMut) {
+pub(super) fn write_interval(
+    months: i32,
+    days: i32,
+    microseconds: i64,
+    is_iso: bool,
+    is_binary: bool,
+    out: &mut BytesMut,
+) {
     if is_binary {
         out.put_i64(microseconds);
         out.put_i32(days);
@@ -261,8 +275,14 @@ mod tests {
             let zone: Tz = zone.parse().unwrap();
             assert_eq!(text(|out| write_timestamp(at, TimeUnit::Microsecond, Some(&zone), false, out).unwrap()), shown);
         }
-        assert_eq!(text(|out| write_timestamp(-1, TimeUnit::Nanosecond, None, false, out).unwrap()), "1969-12-31 23:59:59.999999");
-        assert_eq!(text(|out| write_timestamp(i64::MIN, TimeUnit::Microsecond, None, false, out).unwrap()), "-infinity");
+        assert_eq!(
+            text(|out| write_timestamp(-1, TimeUnit::Nanosecond, None, false, out).unwrap()),
+            "1969-12-31 23:59:59.999999"
+        );
+        assert_eq!(
+            text(|out| write_timestamp(i64::MIN, TimeUnit::Microsecond, None, false, out).unwrap()),
+            "-infinity"
+        );
         assert!(write_timestamp(i64::MAX, TimeUnit::Second, None, false, &mut BytesMut::new()).is_err());
     }
 

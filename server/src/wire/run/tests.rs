@@ -68,7 +68,12 @@ async fn bench() -> Bench {
 }
 
 fn columns() -> Vec<OutputColumn> {
-    vec![OutputColumn { name: "n".into(), field: Field::new("n", DataType::Int64, true), type_oid: 20, type_modifier: -1 }]
+    vec![OutputColumn {
+        name: "n".into(),
+        field: Field::new("n", DataType::Int64, true),
+        type_oid: 20,
+        type_modifier: -1,
+    }]
 }
 
 fn batch(rows: usize) -> RecordBatch {
@@ -200,7 +205,8 @@ async fn a_panic_ends_its_statement_only() {
     let source = RowSource::new(columns(), Box::pin(futures::stream::poll_fn(|_| panic!("an invariant"))));
     assert_eq!(sqlstate(send_all(&mut bench, source).await), "XX000");
     let mut limits = bench.connection.limits();
-    let apart = bench.connection.drive_apart(&mut limits, async { if true { panic!("another") } else { Ok(()) } }).await;
+    let apart =
+        bench.connection.drive_apart(&mut limits, async { if true { panic!("another") } else { Ok(()) } }).await;
     assert_eq!(sqlstate(apart.err().unwrap()), "XX000");
     let here = bench.connection.drive(&mut limits, async { Ok(7) }.boxed()).await;
     assert!(matches!(here, Ok(7)));
