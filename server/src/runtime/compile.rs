@@ -257,7 +257,7 @@ impl Compiler {
             .ok_or_else(|| Error::internal("a sink was not resolved"))?;
         let sink = sink_facts.connector.sink(&sink_facts.config)?;
         let plan = sink.plan_table(&target).await?;
-        if target.mode == WriteMode::Upsert && plan.key.is_empty() && plan.misfits.is_empty() {
+        if target.mode == WriteMode::Upsert && plan.key.is_empty() && target.key.is_empty() {
             return Err(self.no_key(mapping, key_is_known));
         }
         let (work, target) = match self.raw_work(&logical, shape.as_ref(), &plan, progress)? {

@@ -81,12 +81,11 @@ impl QueryShape {
         let mut used = BTreeSet::new();
         let mut is_plain = scan.fetch.is_none();
         for filter in &scan.filters {
-            if !matches!(source.push_filter(&table, filter), FilterPushdown::Exact(_)) {
-                // It is evaluated again here, so its columns are needed as values.
-                is_plain = false;
-                for column in filter.column_refs() {
-                    used.insert(table.column_index(&column.name)?);
-                }
+            // A filter is planned over values even where the source evaluates it, so its columns
+            // cannot be bytes; one that the source does not take exactly is evaluated again here.
+            is_plain &= matches!(source.push_filter(&table, filter), FilterPushdown::Exact(_));
+            for column in filter.column_refs() {
+                used.insert(table.column_index(&column.name)?);
             }
         }
         Some(Self {
