@@ -54,9 +54,15 @@ pub struct Builder {
     arguments: Vec<OsString>,
     variables: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
+    listen: Option<String>,
 }
 
 impl Builder {
+    /// Another address than 127.0.0.1 on a free port.
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen = Some(address.to_owned());
+        self
+    }
     /// More arguments for `tidegate serve`.
     pub fn args<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, arguments: I) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
@@ -126,7 +132,7 @@ impl Gateway {
         let mut command = command();
         command
             .arg("serve")
-            .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            .args(["--listen", self.builder.listen.as_deref().unwrap_or(&format!("127.0.0.1:{}", self.port))])
             .arg("--data-dir")
             .arg(&self.data_dir)
             .args(&self.builder.arguments)
@@ -224,7 +230,8 @@ impl Gateway {
         self.status_bytes("VmHWM:")
     }
     fn status_bytes(&self, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("Linux shows /proc/<pid>/status");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("Linux shows /proc/<pid>/status");
         let line = status.lines().find(|l| l.starts_with(field)).expect("the field is always there");
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("a number of kB") * 1024
     }
@@ -263,7 +270,8 @@ impl Gateway {
 
     fn unexpected_log_lines(&self) -> Vec<String> {
         static LEVEL: OnceLock<Regex> = OnceLock::new();
-        let level = LEVEL.get_or_init(|| Regex::new(r#"(^|\s|"level":")(WARN|ERROR)(\s|")|panicked at"#).expect("a valid pattern"));
+        let level = LEVEL
+            .get_or_init(|| Regex::new(r#"(^|\s|"level":")(WARN|ERROR)(\s|")|panicked at"#).expect("a valid pattern"));
         self.log()
             .lines()
             .filter(|line| level.is_match(line) && !self.allowed.iter().any(|allowed| allowed.is_match(line)))

@@ -95,8 +95,8 @@ pub fn statements(script: &str) -> Vec<String> {
             rest.find('\n').unwrap_or(rest.len())
         } else if let Some(quote) = [('\''), ('"')].into_iter().find(|q| *q == first) {
             rest[1..].find(quote).map_or(rest.len(), |end| end + 2)
-        } else if rest.starts_with("$$") {
-            rest[2..].find("$$").map_or(rest.len(), |end| end + 4)
+        } else if let Some(quoted) = rest.strip_prefix("$$") {
+            quoted.find("$$").map_or(rest.len(), |end| end + 4)
         } else if first == ';' {
             rest = &rest[1..];
             statements.push(std::mem::take(&mut current));
@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_page_is_cut_into_blocks_and_blocks_into_statements() {
-        let page = "text\n```sql\nSELECT 1; -- a;b\nSELECT ';';\n```\n```bash\nls\n```\n```sql shop error=42P01\nx\n```\n";
+        let page =
+            "text\n```sql\nSELECT 1; -- a;b\nSELECT ';';\n```\n```bash\nls\n```\n```sql shop error=42P01\nx\n```\n";
         let blocks = blocks("p", page);
         assert_eq!(blocks.len(), 2);
         assert_eq!(statements(&blocks[0].sql), ["SELECT 1", "-- a;b\nSELECT ';'"]);

@@ -79,9 +79,13 @@ fn arrows_point_only_downward() {
         for key in dependencies {
             let Some(below) = member_of(&key) else { continue };
             match (floor(&folder), floor(&below)) {
-                (Some(from), Some(to)) => assert!(to < from, "{name} (floor {from}) may not depend on {below} (floor {to})"),
+                (Some(from), Some(to)) => {
+                    assert!(to < from, "{name} (floor {from}) may not depend on {below} (floor {to})")
+                }
                 (None, _) if below == FEATURES => {}
-                (None, _) => panic!("{name} is outside of the house and knows the program only from outside, not {below}"),
+                (None, _) => {
+                    panic!("{name} is outside of the house and knows the program only from outside, not {below}")
+                }
                 (Some(_), None) => panic!("{name} may not depend on {below}, which is outside of the house"),
             }
         }
@@ -133,7 +137,11 @@ fn only_the_catalog_quotes_identifiers() {
 fn no_module_is_a_drawer_for_everything() {
     for path in all_rust_files() {
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let module = if stem == "mod" { path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned() } else { stem };
+        let module = if stem == "mod" {
+            path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned()
+        } else {
+            stem
+        };
         let is_type_map = module == "types" && shown(&path).starts_with("connectors/");
         let is_drawer = ["common", "utils", "util", "types", "helpers", "helper", "misc"].contains(&module.as_str());
         assert!(!is_drawer || is_type_map, "{}: name it after the noun that it holds", shown(&path));
@@ -152,10 +160,9 @@ fn every_file_says_what_lives_in_it() {
 #[test]
 fn no_room_is_too_large_to_find_the_way() {
     const LINES_MAX: usize = 850;
-    for path in all_rust_files() {
-        let lines = fs::read_to_string(&path).unwrap().lines().count();
-        assert!(lines <= LINES_MAX, "{} has {lines} lines: split it by idea", shown(&path));
-    }
+    let sizes = all_rust_files().into_iter().map(|p| (fs::read_to_string(&p).unwrap().lines().count(), shown(&p)));
+    let large: Vec<(usize, String)> = sizes.filter(|(lines, _)| *lines > LINES_MAX).collect();
+    assert!(large.is_empty(), "split by idea: {large:?}");
 }
 
 #[test]
@@ -190,6 +197,10 @@ fn the_planner_does_no_io() {
     let mut files = vec![];
     rust_files(&repository().join("planner/src"), &mut files);
     for path in files {
+        // Its tests measure how long refusals take.
+        if path.file_stem().is_some_and(|stem| stem == "tests") {
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap();
         for word in ["std::fs", "std::net", "std::process", "SystemTime", "Instant::now", "tokio::", "async fn"] {
             assert!(!text.contains(word), "{} uses {word}", shown(&path));

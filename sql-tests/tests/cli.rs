@@ -94,7 +94,10 @@ fn run_executes_a_script_embedded_and_stops_at_the_first_error_with_its_place() 
 async fn run_executes_a_script_on_a_remote_gateway() {
     let gateway = Gateway::start();
     let url = format!("postgres://tester@127.0.0.1:{}/tidegate", gateway.port());
-    let (status, stdout, stderr) = run_command(&["run", "-", "--url", &url], Some("CREATE SECRET s AS 'x';\nSELECT count(*) FROM tidegate.secrets;\n"));
+    let (status, stdout, stderr) = run_command(
+        &["run", "-", "--url", &url],
+        Some("CREATE SECRET s AS 'x';\nSELECT count(*) FROM tidegate.secrets;\n"),
+    );
     assert!(status.success(), "{stdout}\n{stderr}");
     assert_eq!(gateway.connect().await.value("SELECT count(*) FROM tidegate.secrets").await, "1");
     let (status, _, stderr) = run_command(&["run", "-", "--url", "postgres://127.0.0.1:1/x"], Some("SELECT 1"));

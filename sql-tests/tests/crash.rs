@@ -57,9 +57,14 @@ async fn whatever_is_killed_when_the_target_equals_the_source_and_nothing_is_lef
         assert!(seen == "1" || seen == "60000", "kill {kill} after {point:?}: a reader sees {seen} rows");
         gateway.start_again();
         client = gateway.connect().await;
-        let finished = "SELECT count(*) FROM tidegate.jobs WHERE name = 'load' AND state = 'finished' AND current_run_id IS NULL";
+        let finished =
+            "SELECT count(*) FROM tidegate.jobs WHERE name = 'load' AND state = 'finished' AND current_run_id IS NULL";
         client.until(finished, "1", 60).await;
-        assert_eq!(sink.psql(DIGEST), expected, "kill {kill} after {point:?} of {whole:?}: the target equals the source");
+        assert_eq!(
+            sink.psql(DIGEST),
+            expected,
+            "kill {kill} after {point:?} of {whole:?}: the target equals the source"
+        );
         assert_eq!(sink.psql(LEFTOVERS), "", "kill {kill} after {point:?} of {whole:?}: nothing is left at the sink");
     }
     let open = sink.psql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tidegate%' AND state <> 'idle'");
@@ -81,9 +86,13 @@ async fn a_sink_that_dies_fails_the_run_and_a_retry_ends_it() {
     tokio::time::sleep(Duration::from_millis(150)).await;
     database.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
     // Either the cut came too late, or the run failed; both end in a state, and RETRY ends well.
-    client.until("SELECT count(*) FROM tidegate.jobs WHERE name = 'cut' AND state IN ('finished', 'failed')", "1", 60).await;
+    client
+        .until("SELECT count(*) FROM tidegate.jobs WHERE name = 'cut' AND state IN ('finished', 'failed')", "1", 60)
+        .await;
     if client.value("SELECT state FROM tidegate.jobs WHERE name = 'cut'").await == "failed" {
-        let sqlstate = client.value("SELECT sqlstate FROM tidegate.errors WHERE job_name = 'cut' ORDER BY error_id DESC LIMIT 1").await;
+        let sqlstate = client
+            .value("SELECT sqlstate FROM tidegate.errors WHERE job_name = 'cut' ORDER BY error_id DESC LIMIT 1")
+            .await;
         assert!(sqlstate == "08006" || sqlstate == "57P01", "a lost connection is {sqlstate}");
         client.must("RETRY JOB cut").await;
         client.must("WAIT FOR JOB cut STATE finished TIMEOUT '60s'").await;

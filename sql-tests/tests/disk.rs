@@ -55,10 +55,16 @@ async fn a_full_disk_fails_the_table_and_leaves_the_old_rows() {
     client.must("ALTER JOB big AS SELECT * FROM tpch.tpch.lineitem").await;
     client.must("RUN JOB big").await;
     client.must("WAIT FOR JOB big STATE failed TIMEOUT '120s'").await;
-    let sqlstate = client.value("SELECT sqlstate FROM tidegate.errors WHERE job_name = 'big' ORDER BY error_id DESC LIMIT 1").await;
+    let sqlstate = client
+        .value("SELECT sqlstate FROM tidegate.errors WHERE job_name = 'big' ORDER BY error_id DESC LIMIT 1")
+        .await;
     assert_eq!(sqlstate, "53100", "disk full has a code of its own");
-    let message = client.value("SELECT message FROM tidegate.errors WHERE job_name = 'big' ORDER BY error_id DESC LIMIT 1").await;
-    assert!(message.contains("lineitem") || message.contains(&path.to_string()), "the message names the thing: {message}");
+    let message =
+        client.value("SELECT message FROM tidegate.errors WHERE job_name = 'big' ORDER BY error_id DESC LIMIT 1").await;
+    assert!(
+        message.contains("lineitem") || message.contains(&path.to_string()),
+        "the message names the thing: {message}"
+    );
 
     assert_eq!(client.value("SELECT count(*) FROM lake.files.lineitem").await, before, "readers see the old rows");
     assert_eq!(files_below(disk.path()).len(), files_before.len(), "no leftover fills the disk");

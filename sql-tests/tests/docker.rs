@@ -37,7 +37,10 @@ fn the_image_is_built_in_stages_and_does_not_run_as_root() {
     }
     let last = all.iter().rposition(|(word, _)| word == "FROM").expect("a stage");
     let user = all[last..].iter().rfind(|(word, _)| word == "USER").map(|(_, rest)| rest.as_str());
-    assert!(user.is_some_and(|user| !user.starts_with("root") && !user.starts_with('0')), "the last stage has USER {user:?}");
+    assert!(
+        user.is_some_and(|user| !user.starts_with("root") && !user.starts_with('0')),
+        "the last stage has USER {user:?}"
+    );
     let entrypoint = all.iter().rfind(|(word, _)| word == "ENTRYPOINT").map(|(_, rest)| rest.as_str());
     assert_eq!(entrypoint, Some("[\"tidegate\"]"), "the program itself gets the signals");
     let command = all.iter().rfind(|(word, _)| word == "CMD").expect("a CMD");
@@ -48,7 +51,10 @@ fn the_image_is_built_in_stages_and_does_not_run_as_root() {
 fn the_image_uses_the_toolchain_of_the_checkout() {
     let toolchain: toml::Table = read("rust-toolchain.toml").parse().expect("TOML");
     let channel = toolchain["toolchain"]["channel"].as_str().expect("a channel");
-    assert!(read("docker/Dockerfile").contains(&format!("FROM rust:{channel}-")), "docker/Dockerfile builds with Rust {channel}");
+    assert!(
+        read("docker/Dockerfile").contains(&format!("FROM rust:{channel}-")),
+        "docker/Dockerfile builds with Rust {channel}"
+    );
 }
 
 /// A value of a YAML file written as nested maps with two spaces, which is all that ours is.
@@ -114,5 +120,8 @@ fn what_the_containers_run_is_what_the_program_knows() {
         }
     }
     let dockerfile = read("docker/Dockerfile");
-    assert!(dockerfile.contains("cargo build --release --locked --bin tidegate"), "the image builds as docs/operations.md says");
+    assert!(
+        dockerfile.contains("cargo build --release --locked --bin tidegate"),
+        "the image builds as docs/operations.md says"
+    );
 }

@@ -63,7 +63,9 @@ async fn every_block_of_sql_in_the_reference_runs() {
         let mut client = gateway.connect().await;
         // The reference speaks of two hosts; here they are two databases of the test's servers.
         let here = |sql: &str| {
-            let at = |server: &server::Server, name: &str| format!("host = '127.0.0.1', port = '{}', database = '{name}'", server.port);
+            let at = |server: &server::Server, name: &str| {
+                format!("host = '127.0.0.1', port = '{}', database = '{name}'", server.port)
+            };
             sql.replace("host = 'shop-db', database = 'shop'", &at(&pg15, &shop.name))
                 .replace("host = 'warehouse-db', database = 'warehouse'", &at(&pg18, &warehouse.name))
                 .replace("/srv/lake", &folder.join("lake").display().to_string())
@@ -90,7 +92,11 @@ async fn every_block_of_sql_in_the_reference_runs() {
                     (Ok(_), None) => {}
                     (Err(failure), Some(code)) if failure.sqlstate.as_deref() == Some(code) => {}
                     (Ok(_), Some(code)) => {
-                        failures.push(format!("{}:{}: succeeded and should fail with {code}: {statement}", shown(&page), block.line));
+                        failures.push(format!(
+                            "{}:{}: succeeded and should fail with {code}: {statement}",
+                            shown(&page),
+                            block.line
+                        ));
                         break 'page;
                     }
                     (Err(failure), _) => {
@@ -115,7 +121,8 @@ fn every_link_of_the_reference_leads_to_a_file() {
             if target.starts_with("http") || target.starts_with('#') || target.is_empty() {
                 continue;
             }
-            let path = page.parent().expect("a page lies in a folder").join(target.split('#').next().unwrap_or_default());
+            let path =
+                page.parent().expect("a page lies in a folder").join(target.split('#').next().unwrap_or_default());
             match path.canonicalize() {
                 Ok(path) => linked.push(path),
                 Err(_) => dead.push(format!("{} -> {target}", shown(&page))),
@@ -123,8 +130,11 @@ fn every_link_of_the_reference_leads_to_a_file() {
         }
     }
     assert!(dead.is_empty(), "dead links:\n{}", dead.join("\n"));
-    let orphans: Vec<String> =
-        pages().into_iter().filter(|p| !p.ends_with("README.md") && !linked.contains(&p.canonicalize().unwrap())).map(|p| shown(&p)).collect();
+    let orphans: Vec<String> = pages()
+        .into_iter()
+        .filter(|p| !p.ends_with("README.md") && !linked.contains(&p.canonicalize().unwrap()))
+        .map(|p| shown(&p))
+        .collect();
     assert!(orphans.is_empty(), "no page links to:\n{}", orphans.join("\n"));
 }
 
@@ -145,9 +155,9 @@ async fn generated(client: &mut Client) -> BTreeMap<String, String> {
     for row in options.rows {
         let value = |at: usize| row[at].clone().unwrap_or_default();
         let marker = if value(1).is_empty() { value(0) } else { value(1) };
-        let part = parts.entry(format!("options:{marker}")).or_insert_with(|| {
-            "| option | type | default | takes effect | |\n|---|---|---|---|---|\n".to_owned()
-        });
+        let part = parts
+            .entry(format!("options:{marker}"))
+            .or_insert_with(|| "| option | type | default | takes effect | |\n|---|---|---|---|---|\n".to_owned());
         let mut kind = value(3);
         if !value(7).is_empty() {
             kind = format!("one of {}", value(7));
@@ -162,7 +172,8 @@ async fn generated(client: &mut Client) -> BTreeMap<String, String> {
             about = format!("{about} Kept encrypted and never shown.");
         }
         let default = if value(4).is_empty() { String::new() } else { format!("`{}`", value(4)) };
-        let line = format!("| `{}` | {} | {default} | {} | {} |\n", value(2), escaped(&kind), value(10), escaped(&about));
+        let line =
+            format!("| `{}` | {} | {default} | {} | {} |\n", value(2), escaped(&kind), value(10), escaped(&about));
         part.push_str(&line);
     }
     let columns = client
@@ -208,9 +219,11 @@ async fn options_and_columns_in_the_reference_are_those_of_the_program() {
         let mut rest = text.as_str();
         while let Some(start) = rest.find("<!-- generated ") {
             let (before, marked) = rest.split_at(start);
-            let (head, body) = marked.split_once("-->\n").unwrap_or_else(|| panic!("{}: a marker is not closed", shown(&page)));
+            let (head, body) =
+                marked.split_once("-->\n").unwrap_or_else(|| panic!("{}: a marker is not closed", shown(&page)));
             let name = head.trim_start_matches("<!-- generated ").trim();
-            let (_, after) = body.split_once("<!-- end -->").unwrap_or_else(|| panic!("{}: {name} has no end", shown(&page)));
+            let (_, after) =
+                body.split_once("<!-- end -->").unwrap_or_else(|| panic!("{}: {name} has no end", shown(&page)));
             let part = parts.get(name).unwrap_or_else(|| panic!("{}: the program knows no {name}", shown(&page)));
             fresh.push_str(&format!("{before}{head}-->\n{part}<!-- end -->"));
             used.push(name.to_owned());

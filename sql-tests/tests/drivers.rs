@@ -11,7 +11,9 @@ use tidegate_sql_tests::{own_file, skip};
 /// Where downloads are kept between runs.
 fn cache() -> PathBuf {
     let root = std::env::var_os("TIDEGATE_TEST_DRIVERS").map(PathBuf::from).unwrap_or_else(|| {
-        let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| std::env::var_os("HOME").map(|h| Path::new(&h).join(".cache")));
+        let home = std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| std::env::var_os("HOME").map(|h| Path::new(&h).join(".cache")));
         home.unwrap_or_else(std::env::temp_dir).join("tidegate/drivers")
     });
     std::fs::create_dir_all(&root).expect("the cache of drivers");

@@ -28,7 +28,7 @@ async fn the_lock_of_a_killed_gateway_does_not_stay() {
 
 #[test]
 fn an_open_address_without_tls_and_passwords_is_refused() {
-    let refused = Gateway::builder().args(["--listen=0.0.0.0:0"]).try_start();
+    let refused = Gateway::builder().listen("0.0.0.0:0").try_start();
     let message = refused.err().expect("it must not listen on every address without a password");
     assert!(message.to_lowercase().contains("tls"), "the message says what is missing:\n{message}");
 }

@@ -135,7 +135,8 @@ async fn a_client_that_vanishes_ends_its_query() {
 async fn sql_of_one_megabyte_is_answered_or_refused_and_never_crashes() {
     let gateway = Gateway::start();
     let mut client = gateway.connect().await;
-    let long_list = format!("SELECT 1 WHERE 1 IN ({})", (0..150_000).map(|i| i.to_string()).collect::<Vec<_>>().join(", "));
+    let long_list =
+        format!("SELECT 1 WHERE 1 IN ({})", (0..150_000).map(|i| i.to_string()).collect::<Vec<_>>().join(", "));
     let deep = format!("SELECT {}1{}", "(".repeat(500_000), ")".repeat(500_000));
     let chain = format!("SELECT 1{}", " + 1".repeat(260_000));
     let nots = format!("SELECT {} true", "NOT ".repeat(250_000));

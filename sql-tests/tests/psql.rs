@@ -28,7 +28,10 @@ async fn backslash_commands_work_over_system_tables() {
     has(&ask(&gateway, "\\d+ tidegate.jobs"), &["Description", "job_id"]);
     has(&ask(&gateway, "\\dv tidegate.*"), &["sink_tables"]);
     has(&ask(&gateway, "\\conninfo"), &["tidegate"]);
-    has(&ask(&gateway, "\\x on\nSELECT * FROM tidegate.source_types WHERE source_type = 'sample'"), &["source_type", "sample"]);
+    has(
+        &ask(&gateway, "\\x on\nSELECT * FROM tidegate.source_types WHERE source_type = 'sample'"),
+        &["source_type", "sample"],
+    );
     // What is asked for and not there is psql's own message, not an error of ours.
     let absent = run(gateway.port(), "tester", "tidegate", &[], "\\d tidegate.nothing");
     assert!(absent.stderr.contains("Did not find any relation"), "{}", absent.stderr);
@@ -67,7 +70,8 @@ async fn statements_and_their_tags_read_well_in_psql() {
         assert!(output.stdout.contains(tag), "{tag} is missing in {output:?}");
     }
     assert!(output.stderr.contains("NOTICE:  source \"a\" already exists, skipping"), "{output:?}");
-    let wrong = run(gateway.port(), "tester", "tidegate", &["-v", "VERBOSITY=verbose"], "SELECT nmae\nFROM tidegate.jobs;\n");
+    let wrong =
+        run(gateway.port(), "tester", "tidegate", &["-v", "VERBOSITY=verbose"], "SELECT nmae\nFROM tidegate.jobs;\n");
     assert!(!wrong.is_ok);
     assert!(wrong.stderr.contains("42703"), "{}", wrong.stderr);
     assert!(wrong.stderr.contains("LINE 1: SELECT nmae"), "{}", wrong.stderr);
@@ -91,7 +95,11 @@ async fn tab_completes_table_names() {
             .output()
             .expect("python3 is there");
         let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(shown.contains(completed), "{typed}<TAB> showed {shown:?}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            shown.contains(completed),
+            "{typed}<TAB> showed {shown:?}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     client.must("DROP SOURCE tpch").await;
 }

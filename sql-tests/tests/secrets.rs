@@ -47,7 +47,10 @@ async fn planted_secrets_are_in_no_log_error_system_table_or_file() {
         format!("CREATE SECRET AS '{}'", p(3)),
         format!("CREATE SECRET broken AS '{}", p(4)),
         format!("CREATE SOURCE x TYPE postgres WITH (host = 'h', pasword = '{}', user = 'u')", p(5)),
-        format!("CREATE SOURCE x TYPE postgres WITH (host = '127.0.0.1', port = 'fast', user = 'u', password = '{}')", p(6)),
+        format!(
+            "CREATE SOURCE x TYPE postgres WITH (host = '127.0.0.1', port = 'fast', user = 'u', password = '{}')",
+            p(6)
+        ),
         format!("ALTER SOURCE by_literal SET (password = '{}', nothing = '1')", p(7)),
     ] {
         for engine in [Engine::Simple, Engine::Extended] {
@@ -58,7 +61,9 @@ async fn planted_secrets_are_in_no_log_error_system_table_or_file() {
     // A secret may travel as a bind value.
     client.inner().execute("CREATE SECRET bound AS $1", &[&p(3)]).await.expect("a secret as a bind value");
     said.push_str(&client.notices().join("\n"));
-    for statement in ["SHOW CREATE SOURCE by_literal", "SHOW CREATE SOURCE by_name", "DESCRIBE SOURCE by_literal", "SHOW SECRETS"] {
+    for statement in
+        ["SHOW CREATE SOURCE by_literal", "SHOW CREATE SOURCE by_name", "DESCRIBE SOURCE by_literal", "SHOW SECRETS"]
+    {
         said.push_str(&format!("{:?}", client.must(statement).await));
     }
     let rows = all_system_rows(&mut client).await;
