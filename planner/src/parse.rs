@@ -4,6 +4,8 @@
 mod cursor;
 mod dialect;
 mod guard;
+#[cfg(test)]
+mod hardening_tests;
 mod job;
 mod job_clause;
 mod lifecycle;

@@ -192,7 +192,11 @@ impl<'a> Redaction<'a> {
         match self.token(i + 1) {
             Some(Token::Eq | Token::Assignment | Token::RArrow | Token::Colon) => true,
             Some(Token::Comma) => !matches!(token, Token::Word(_)),
-            Some(next) if is_word(next, "TO") => self.token(i + 2).is_some_and(|t| is_literal(t) || matches!(t, Token::Word(_))) && self.is_setting(i),
+            // A list whose sign of equality is missing, or a call that takes a secret.
+            Some(Token::LParen) => matches!(token, Token::Word(_)) && self.token(i + 2).is_some_and(is_literal),
+            Some(next) if is_word(next, "TO") => {
+                self.is_setting(i) && self.token(i + 2).is_some_and(|t| is_literal(t) || matches!(t, Token::Word(_)))
+            }
             Some(next) => is_literal(next) || matches!(next, Token::Number(..)) && matches!(token, Token::Word(_)),
             None => false,
         }

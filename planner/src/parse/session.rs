@@ -331,9 +331,9 @@ fn declare(c: &mut Cursor<'_>) -> Result<S> {
     let name = c.simple_name("a cursor name")?;
     while !c.sees(&["CURSOR"]) {
         let at = c.at;
-        match c.one_of(&["BINARY", "ASENSITIVE", "INSENSITIVE", "NO SCROLL", "SCROLL", "CURSOR"])? {
-            word @ ("BINARY" | "SCROLL") => c.mark_not_built(format!("{word} in DECLARE"), at),
-            _ => {}
+        let word = c.one_of(&["BINARY", "ASENSITIVE", "INSENSITIVE", "NO SCROLL", "SCROLL", "CURSOR"])?;
+        if matches!(word, "BINARY" | "SCROLL") {
+            c.mark_not_built(format!("{word} in DECLARE"), at);
         }
     }
     c.expect(&["CURSOR"])?;

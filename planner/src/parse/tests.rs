@@ -51,7 +51,7 @@ fn text(text: &str) -> Literal {
     Literal::Text(text.into())
 }
 
-const WORKED_EXAMPLES: &str = include_str!("worked_examples.sql");
+pub(super) const WORKED_EXAMPLES: &str = include_str!("worked_examples.sql");
 
 #[test]
 fn every_worked_example_parses() {
@@ -750,6 +750,16 @@ fn errors_have_postgresqls_form_and_place() {
     fails("CREATE", "syntax error at end of input", "");
     let error = parse("SELECT 'x").unwrap_err();
     assert_eq!((error.sqlstate(), error.position()), ("42601", Some(8)));
+    for (sql, message) in [
+        ("SELECT 'x", "unterminated quoted string"),
+        ("SELECT E'x", "unterminated quoted string"),
+        ("SELECT \"x", "unterminated quoted identifier"),
+        ("SELECT $$x", "unterminated dollar-quoted string"),
+        ("SELECT $q$x", "unterminated dollar-quoted string"),
+        ("SELECT /* x", "unterminated /* comment"),
+    ] {
+        assert_eq!(parse(sql).unwrap_err().message(), message, "{sql}");
+    }
     let long = "a".repeat(64);
     let error = parse(&format!("START JOB {long}")).unwrap_err();
     assert_eq!((error.sqlstate(), error.position()), ("22023", Some(11)));
@@ -768,100 +778,4 @@ fn statements_keep_their_place_and_redacted_text() {
     assert_eq!(&sql[parsed[0].start..parsed[0].end], "SELECT 'ä'");
     assert_eq!(&sql[parsed[1].start..parsed[1].end], "CREATE SECRET a AS 'x'");
     assert_eq!(parsed[1].redacted, "CREATE SECRET a AS '***'");
-}
-
-/// Runs on a stack of the size that a server's threads have at least.
-fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
-    std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
-}
-
-#[track_caller]
-fn too_complex(sql: &str) {
-    let error = parse(sql).expect_err("too complex");
-    assert_eq!((error.sqlstate(), error.message()), ("54001", "statement is too complex"));
-    assert!(error.detail().is_some() && error.position().is_some());
-}
-
-#[test]
-fn what_is_too_deep_is_refused_before_it_is_parsed() {
-    on_a_small_stack(|| {
-        for n in [2_000, 20_000, 500_000] {
-            too_complex(&format!("SELECT 1{}", "+1".repeat(n)));
-            too_complex(&format!("SELECT a{}", " OR a".repeat(n)));
-        }
-        too_complex(&format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000)));
-        too_complex(&format!("SELECT {}1", "(".repeat(10_000)));
-        too_complex(&format!("SELECT {}1", "- ".repeat(10_000)));
-        too_complex(&format!("SELECT {}1", "NOT ".repeat(10_000)));
-        too_complex(&format!("SELECT {}'1'", "INTERVAL ".repeat(10_000)));
-        too_complex(&format!("SELECT {} 1 {}", "CASE WHEN a THEN ".repeat(1_000), " END".repeat(1_000)));
-        too_complex(&format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(2_000)));
-        too_complex(&format!("SELECT 1 FROM a{}", " JOIN a ON a = a".repeat(2_000)));
-        too_complex(&format!("SELECT 1 FROM a{}", ", a".repeat(2_000)));
-        too_complex(&format!("{}SELECT 1", "EXPLAIN ".repeat(2_000)));
-        too_complex(&format!("SELECT a{}", "::int".repeat(2_000)));
-        too_complex(&format!("SELECT a{}", "[1]".repeat(2_000)));
-        too_complex(&format!("SELECT {}", "1, ".repeat(150_000)));
-        // Chains that hide behind one another's parentheses add up.
-        too_complex(&(0..5).fold("1".to_owned(), |inner, _| format!("({inner}){}", "+1".repeat(150))).replacen('(', "SELECT (", 1));
-    });
-}
-
-#[test]
-fn what_is_large_and_flat_is_parsed() {
-    on_a_small_stack(|| {
-        for sql in [
-            format!("SELECT 1{}", "+1".repeat(400)),
-            format!("SELECT {}1{}", "(".repeat(150), ")".repeat(150)),
-            format!("SELECT * FROM {}a{}", "(SELECT * FROM ".repeat(150), ")".repeat(150)),
-            format!("SELECT {}1{}", "f(1 OR 2 AND NOT 3 = 4 || - (5 + 6 * ".repeat(40), "))".repeat(40)),
-            format!("SELECT a WHERE {} a = 1", "a = 1 OR ".repeat(400)),
-            format!("SELECT a WHERE b IN ({}1)", "1, ".repeat(50_000)),
-            format!("INSERT INTO t VALUES (1, 'x'){}", ", (1, 'x')".repeat(100_000)),
-            format!("SELECT {}a", "a + 1, ".repeat(10_000)),
-            format!("SELECT CASE {} END", "WHEN a = 1 THEN 2 ".repeat(1_000)),
-            format!("SELECT '{}'", "x".repeat(1 << 20)),
-            format!("CREATE SINK TABLE a.b.c ({}z int)", (0..2_000).map(|i| format!("c{i} numeric(10,2) NOT NULL, ")).collect::<String>()),
-            "SELECT 1;".repeat(20_000),
-        ] {
-            assert!(parse(&sql).is_ok(), "{} .. {:?}", &sql[..60], parse(&sql).err().map(|e| e.detail().map(str::to_owned)));
-        }
-    });
-}
-
-#[test]
-fn nesting_costs_no_more_than_its_length() {
-    on_a_small_stack(|| {
-        let nestings: [(&str, &str); 16] = [
-            ("f(", ")"),
-            ("f(1, g(", "))"),
-            ("f(a => ", ")"),
-            ("CAST(", " AS int)"),
-            ("CASE WHEN a THEN ", " END"),
-            ("CASE ", " WHEN 1 THEN 2 END"),
-            ("a IN (", ")"),
-            ("EXISTS (SELECT ", ")"),
-            ("(SELECT ", ")"),
-            ("ARRAY[", "]"),
-            ("-(", ")"),
-            ("INTERVAL ", ""),
-            ("EXTRACT(year FROM ", ")"),
-            ("NOT (a = ", ")"),
-            ("substring(a FROM ", " FOR 1)"),
-            ("position(a IN ", ")"),
-        ];
-        for (open, close) in nestings {
-            // The second has its mistake inside, so that every attempt fails.
-            for inside in ["1", "1 1", "'1'", ""] {
-                let sql = format!("SELECT {}{inside}{}", open.repeat(60), close.repeat(60));
-                let start = std::time::Instant::now();
-                let parsed = parse(&sql);
-                assert!(start.elapsed().as_secs() < 5, "{open}{inside}{close}");
-                if let Err(error) = parsed {
-                    assert!(matches!(error.sqlstate(), "42601" | "54001"), "{error}");
-                }
-            }
-        }
-    });
-    assert!(parse(&format!("SELECT {}1{}", "upper(a, ".repeat(60), ")".repeat(60))).is_ok());
 }

@@ -64,8 +64,7 @@ impl<'a> Lexed<'a> {
     pub fn new(sql: &'a str) -> Result<Self> {
         let all = Tokenizer::new(&TidegateDialect::new(), sql).tokenize_with_location().map_err(|error| {
             let (_, position) = Walk::new(sql).advance(error.location);
-            let mut chars = error.message.chars();
-            let message: String = chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default();
+            let message = message_of(&error.message);
             Error::new(ErrorKind::Syntax, message).with_position(position)
         })?;
         let mut walk = Walk::new(sql);
@@ -108,6 +107,19 @@ impl<'a> Lexed<'a> {
         }
         ranges
     }
+}
+
+/// The tokenizer's messages in PostgreSQL's words; none of them holds text of the statement.
+fn message_of(message: &str) -> String {
+    const MESSAGES: &[(&str, &str)] = &[
+        ("dollar-quoted", "unterminated dollar-quoted string"),
+        ("multi-line comment", "unterminated /* comment"),
+        ("close delimiter", "unterminated quoted identifier"),
+        ("Unterminated", "unterminated quoted string"),
+        ("nicode", "invalid Unicode escape"),
+    ];
+    let known = MESSAGES.iter().find(|(part, _)| message.contains(part));
+    known.map_or("this text cannot be read as SQL", |(_, known)| known).to_owned()
 }
 
 /// The upper-case word of an unquoted word token.
