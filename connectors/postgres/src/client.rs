@@ -269,7 +269,10 @@ fn connect_error(config: &SourceConfig, error: tokio_postgres::Error) -> Error {
     if let Some(remote) = error.as_db_error() {
         return match remote.code().code() {
             "28P01" | "28000" => login_error(config, remote),
-            _ => remote_error(config, "connect", error),
+            code => Error::new(kind_of(code), format!("{} refused the connection", config.label())).with_detail(format!(
+                "Remote said: {} ({code}).",
+                scrub(config, remote.message()).trim_end_matches('.')
+            )),
         };
     }
     let text = error.to_string();

@@ -42,12 +42,14 @@ const TREES: &str = "WITH RECURSIVE tree(root, oid) AS ( \
         FROM tree JOIN pg_class c ON c.oid = tree.oid LEFT JOIN pg_class t ON t.oid = c.reltoastrelid \
         WHERE c.relkind IN ('r', 'f') GROUP BY tree.root) ";
 
+/// The tables of a database but for our own memory in it, which is no data of the user's.
 async fn list(client: &Client, schemas: &[String]) -> Result<Vec<TableSchema>> {
     let query = format!(
         "{TREES} SELECT {RELATION} FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_class t ON t.oid = c.reltoastrelid LEFT JOIN sums s ON s.root = c.oid \
          WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND c.relpersistence <> 't' \
-           AND {SYSTEM_SCHEMAS} AND (cardinality($1::text[]) = 0 OR n.nspname = ANY($1::text[])) \
+           AND {SYSTEM_SCHEMAS} AND (n.nspname, c.relname) <> ('tidegate', 'sink_positions') \
+           AND (cardinality($1::text[]) = 0 OR n.nspname = ANY($1::text[])) \
          ORDER BY n.nspname, c.relname"
     );
     let rows = client.run("list tables", client.query(&query, &[&schemas])).await?;
@@ -71,11 +73,12 @@ async fn describe(client: &Client, tables: &[TableName]) -> Result<Vec<TableSche
     let mut found: Vec<(u32, TableSchema)> = rows.iter().map(|row| relation(client, row)).collect::<Result<_>>()?;
     let oids: Vec<u32> = found.iter().map(|(oid, _)| *oid).collect();
     let types = TypeCatalog::load(client).await?;
-    let mut columns = columns(client, &types, &oids).await?;
-    let mut keys = keys(client, &oids).await?;
+    let columns = columns(client, &types, &oids).await?;
+    let keys = keys(client, &oids).await?;
+    // Looked up and not taken out: a table may be asked for twice.
     for (oid, table) in &mut found {
-        table.columns = columns.remove(oid).unwrap_or_default();
-        for (is_primary, key) in keys.remove(oid).unwrap_or_default() {
+        table.columns = columns.get(oid).cloned().unwrap_or_default();
+        for (is_primary, key) in keys.get(oid).cloned().unwrap_or_default() {
             if is_primary {
                 table.primary_key = key;
             } else if !table.unique_keys.contains(&key) {

@@ -28,6 +28,8 @@ pub struct Facts {
     pub session: Option<Arc<Session>>,
     /// Sources by name.
     pub sources: BTreeMap<String, SourceFacts>,
+    /// The source that was last asked for its structure.
+    pub last_asked: Option<String>,
     /// Structures by the path that was asked for.
     pub tables: BTreeMap<Path3, Arc<TableSchema>>,
 }
@@ -69,6 +71,7 @@ impl Facts {
         }
         for (source, names) in wanted {
             let facts = self.source(gateway, snapshot, source, false).await?.clone();
+            self.last_asked = Some(source.to_owned());
             let request = DiscoverRequest::Describe { tables: names.clone() };
             let mut found = facts.connector.discover(&facts.config, &request).await?;
             let missing: Vec<&TableName> = names.iter().filter(|n| !found.iter().any(|t| &t.name == *n)).collect();

@@ -4,7 +4,8 @@ use super::blocking;
 use super::load::SidedError;
 use crate::gateway::Gateway;
 use catalog::definition::*;
-use catalog::store::{Change, ErrorRecord, Event, Run, Step};
+use super::facts::Facts;
+use catalog::store::{Change, ErrorRecord, Event, Run, SourceHealth, Step};
 use catalog::{Error, ErrorKind, ErrorSide, Result, RunState, now};
 use std::sync::Arc;
 
@@ -125,6 +126,28 @@ pub async fn record_error(gateway: &Arc<Gateway>, place: ErrorPlace, sided: &Sid
         tracing::error!(error_id = id, job = place.run.job_name, run_id = place.run.id, message = error.message(), cause, "a run met an error of the gateway's own");
     }
     Ok(id)
+}
+
+/// What the contact with the sources of a run said of their health. The last one that was resolved
+/// is the one that failed.
+pub async fn put_health(gateway: &Arc<Gateway>, facts: &Facts, error: Option<&Error>) -> Result<()> {
+    let is_contact = error.is_none_or(|e| {
+        matches!(e.kind(), ErrorKind::Unreachable | ErrorKind::ConnectionLost | ErrorKind::LoginRejected)
+    });
+    let failed = error.filter(|_| is_contact).and_then(|e| Some((facts.last_asked.clone()?, e.message().to_owned())));
+    let all: Vec<SourceHealth> = facts
+        .sources
+        .values()
+        .filter(|s| error.is_none() || failed.as_ref().is_some_and(|(name, _)| *name == s.source.name))
+        .map(|s| SourceHealth {
+            source_id: s.source.id,
+            health: if failed.is_some() { "failing" } else { "ok" }.to_owned(),
+            last_checked_at: Some(now()),
+            last_error: failed.as_ref().map(|(_, message)| message.clone()),
+        })
+        .collect();
+    let gateway = gateway.clone();
+    blocking(move || all.iter().try_for_each(|health| gateway.store.put_source_health(health))).await
 }
 
 /// Ends a run that nobody goes on with: its job was stopped, changed or dropped meanwhile.

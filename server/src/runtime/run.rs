@@ -134,6 +134,9 @@ async fn drive(
         validate.detail = Some(format!("{} tables of {} sources", mappings.len(), context.compiler.facts.sources.len()));
     }
     record::put_step(gateway, validate).await.on(ErrorSide::Engine)?;
+    record::put_health(gateway, &context.compiler.facts, prepared.as_ref().err().map(|e| &e.error))
+        .await
+        .on(ErrorSide::Engine)?;
     prepared?;
     record::update_job(gateway, job.id, |job| job.phase = JobPhase::Snapshot).await.on(ErrorSide::Engine)?;
 

@@ -84,6 +84,7 @@ pub(super) const TABLES: &[TableSpec] = &[
             column("used_by_count", Int8, "Sources that use it."),
             column("created_at", TimestampTz, "When it was created."),
             column("altered_at", TimestampTz, "When it was last altered."),
+            column("comment", Text, "Comment, set by COMMENT ON SECRET."),
         ],
         rows: secrets,
     },
@@ -383,6 +384,7 @@ fn secrets(c: &RowContext<'_>) -> Result<Vec<Row>> {
                 c.snapshot.users_of_secret(s.id).count().into(),
                 time(s.created_at),
                 time(s.altered_at),
+                s.comment.clone().into(),
             ]
         })
         .collect())
