@@ -60,6 +60,7 @@ impl Progress {
         progress
     }
 
+    /// As a line of its own.
     fn sentence(&self, rows_per_second: Option<u64>) -> String {
         let tables = if self.tables == 1 { "table" } else { "tables" };
         let mut text = format!("{} of {} {tables}, {}", self.tables_done, self.tables, grouped(self.rows_done));
@@ -67,6 +68,18 @@ impl Progress {
             Some(estimate) if estimate > self.rows_done => text.push_str(&format!(" of about {} rows", grouped(estimate))),
             _ => text.push_str(" rows"),
         }
+        if self.tables_failed > 0 {
+            text.push_str(&format!(", {} failed", self.tables_failed));
+        }
+        if let Some(speed) = rows_per_second {
+            text.push_str(&format!(", {} rows/s", grouped(speed)));
+        }
+        text
+    }
+
+    /// Beside a bar, which shows the share: short enough for a terminal of 80 columns.
+    fn caption(&self, rows_per_second: Option<u64>) -> String {
+        let mut text = format!("{}/{} tables, {} rows", self.tables_done, self.tables, grouped(self.rows_done));
         if self.tables_failed > 0 {
             text.push_str(&format!(", {} failed", self.tables_failed));
         }
@@ -193,7 +206,7 @@ impl Shown {
             };
             bar.set_length(total.max(1));
             bar.set_position(done);
-            bar.set_message(progress.sentence(speed));
+            bar.set_message(progress.caption(speed));
             bar.tick();
             return;
         }
@@ -232,7 +245,7 @@ impl Drop for Shown {
 }
 
 fn bar(job: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} [{bar:24}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("{prefix} [{bar:20}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(1).with_style(style.progress_chars("=> ")).with_prefix(job.to_owned())
 }
 
@@ -265,8 +278,10 @@ mod tests {
         let mut progress =
             Progress { tables: 8, tables_done: 3, tables_failed: 0, rows_done: 1200, rows_estimate: Some(60000) };
         assert_eq!(progress.sentence(Some(2500)), "3 of 8 tables, 1,200 of about 60,000 rows, 2,500 rows/s");
+        assert_eq!(progress.caption(Some(2500)), "3/8 tables, 1,200 rows, 2,500 rows/s");
         progress.rows_estimate = None;
         progress.tables_failed = 1;
+        assert_eq!(progress.caption(None), "3/8 tables, 1,200 rows, 1 failed");
         assert_eq!(progress.sentence(None), "3 of 8 tables, 1,200 rows, 1 failed");
     }
 
