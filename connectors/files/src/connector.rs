@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// Free space below which a check warns.
 const BYTES_FREE_MIN: u64 = 1 << 30;
 
+/// Times that a table is described again because it was replaced meanwhile.
+const DESCRIPTIONS_MAX: usize = 10;
+
 /// The source type `files`.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct FilesConnector;
@@ -84,8 +87,11 @@ fn describe(settings: &Settings, tables: &[TableName]) -> Result<Vec<TableSchema
     let mut described = vec![];
     for name in tables {
         let mut result = table::describe(settings, name);
-        // A table that is replaced just now is described the next time.
-        if result.as_ref().is_err_and(Error::is_retryable) {
+        // A table that is replaced just now is described one of the next times.
+        for _ in 1..DESCRIPTIONS_MAX {
+            if !result.as_ref().is_err_and(Error::is_retryable) {
+                break;
+            }
             result = table::describe(settings, name);
         }
         described.extend(result?);

@@ -36,7 +36,7 @@ const BATCHES_AHEAD_MAX: usize = 2;
 const OPEN_FILES_MAX: usize = 256;
 
 /// Times that a listing is tried again because a table was replaced meanwhile.
-const LISTINGS_MAX: usize = 5;
+const LISTINGS_MAX: usize = 10;
 
 /// The reading side of a files source.
 #[derive(Debug, Clone)]

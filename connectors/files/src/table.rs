@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// Footers that a listing reads for each table, to estimate its rows.
 const LISTED_FOOTERS_MAX: usize = 8;
 
+/// Times that a folder is listed again because it was changed meanwhile.
+const LISTINGS_MAX: usize = 50;
+
 /// One file of a table.
 #[derive(Debug, Clone)]
 pub struct DataFile {
@@ -77,8 +80,30 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Looks where a table is.
+/// Looks where a table is. The answer is of one moment: when the folder is replaced or added to
+/// meanwhile, it is listed again, so that a table never seems to be gone or half there.
 pub fn locate(root: &Path, name: &TableName) -> Result<Place> {
+    let folder = client::table_folder(root, name)?;
+    for _ in 0..LISTINGS_MAX {
+        let before = identity_of(&folder);
+        let (place, is_whole) = locate_once(root, name)?;
+        if is_whole && before == identity_of(&folder) {
+            return Ok(place);
+        }
+    }
+    Err(changed(name))
+}
+
+/// What tells a folder from one that takes its place, and from itself with other files: inodes are
+/// used again, times of change are not.
+fn identity_of(folder: &Path) -> Option<[i64; 6]> {
+    let metadata = fs::symlink_metadata(folder).ok()?;
+    let (device, inode) = (metadata.dev() as i64, metadata.ino() as i64);
+    Some([device, inode, metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()])
+}
+
+/// One look; false when something went away under it.
+fn locate_once(root: &Path, name: &TableName) -> Result<(Place, bool)> {
     let folder = client::table_folder(root, name)?;
     let mut place =
         Place { folder, exists: false, is_link: false, files: vec![], is_single_file: false, strangers: vec![] };
@@ -90,8 +115,9 @@ pub fn locate(root: &Path, name: &TableName) -> Result<Place> {
         Err(error) if is_absent(&error) => {}
         Err(error) => return Err(io_error(error, "look at", &place.folder)),
     }
+    let mut is_whole = true;
     if place.exists {
-        read_folder(&mut place)?;
+        is_whole = read_folder(&mut place)?;
     }
     if place.files.is_empty() {
         for extension in ["parquet", "csv", "jsonl", "ndjson", "json"] {
@@ -116,14 +142,17 @@ pub fn locate(root: &Path, name: &TableName) -> Result<Place> {
             }
         }
     }
-    Ok(place)
+    Ok((place, is_whole))
 }
 
-fn read_folder(place: &mut Place) -> Result<()> {
+/// Lists a folder; Ok(false): something went away meanwhile.
+fn read_folder(place: &mut Place) -> Result<bool> {
+    let mut is_whole = true;
     let entries = match fs::read_dir(&place.folder) {
         Ok(entries) => entries,
-        // Replaced between two calls, or a file: then it holds no data files either way.
-        Err(error) if is_absent(&error) => return Ok(()),
+        // Not a folder: then it holds no data files. One that is gone by now is told by its
+        // identity.
+        Err(error) if is_absent(&error) => return Ok(true),
         Err(error) => return Err(io_error(error, "read folder", &place.folder)),
     };
     for entry in entries {
@@ -134,8 +163,14 @@ fn read_folder(place: &mut Place) -> Result<()> {
         };
         let metadata = match fs::metadata(entry.path()) {
             Ok(metadata) => metadata,
-            // Removed since the listing began.
-            Err(error) if is_absent(&error) => continue,
+            // Removed since the listing began, or a link that leads nowhere.
+            Err(error) if is_absent(&error) => {
+                match fs::symlink_metadata(entry.path()) {
+                    Ok(_) => place.strangers.push(name),
+                    Err(_) => is_whole = false,
+                }
+                continue;
+            }
             Err(error) => return Err(io_error(error, "look at", &entry.path())),
         };
         match data_file(entry.path(), &name, &metadata) {
@@ -145,7 +180,7 @@ fn read_folder(place: &mut Place) -> Result<()> {
     }
     place.files.sort_by(|a, b| a.name.cmp(&b.name));
     place.strangers.sort();
-    Ok(())
+    Ok(is_whole)
 }
 
 /// Opens a file and makes sure that it is the one that was listed. Ok(None): it is another by now.
