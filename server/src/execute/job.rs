@@ -176,7 +176,7 @@ fn check_collisions(mappings: &[Mapping]) -> Result<()> {
 /// One sink table is filled by one job: two would undo each other's rows.
 fn check_written_elsewhere(base: &Snapshot, job: &Job, mappings: &[Mapping]) -> Result<()> {
     let JobSpec::Sync(spec) = &job.spec;
-    if spec.write == Some(catalog::WriteMode::Append) || spec.write == Some(catalog::WriteMode::Upsert) {
+    if spec.write != Some(catalog::WriteMode::Overwrite) {
         return Ok(());
     }
     for mapping in mappings {

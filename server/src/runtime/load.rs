@@ -93,8 +93,17 @@ pub async fn load(
             let position = position_of(&plan);
             match on_error {
                 OnError::Stop => {
-                    let (mut queue, readers) = start_plan(plan, context, token)?;
+                    // Filters and expressions over one scan are evaluated in its readers by us, so that
+                    // a bad value can be traced to its row; any other plan is DataFusion's.
+                    let (plan, chain) = match Chain::of(&plan) {
+                        Ok(chain) => (chain.input.clone(), Some(Arc::new(chain))),
+                        Err(_) => (plan, None),
+                    };
+                    let (mut queue, readers) = start_plan(plan, chain, context, token)?;
                     while let Some(batch) = queue.next().await? {
+                        if batch.num_rows() == 0 {
+                            continue;
+                        }
                         let batch = with_schema(batch, schema).on(ErrorSide::Engine)?;
                         queue.unless_canceled(writer.write(batch)).await?.on(ErrorSide::Sink)?;
                     }
@@ -103,7 +112,7 @@ pub async fn load(
                 OnError::Skip { .. } => {
                     // Rows are transformed here, batch by batch, so that a bad one can be found.
                     let chain = Chain::of(&plan).on(ErrorSide::Transform)?;
-                    let (mut queue, readers) = start_plan(chain.input.clone(), context, token)?;
+                    let (mut queue, readers) = start_plan(chain.input.clone(), None, context, token)?;
                     while let Some(batch) = queue.next().await? {
                         queue.unless_canceled(chain.write(batch, writer, skip, schema)).await??;
                         live.rows_skipped.store(skip.skipped(), Ordering::Relaxed);
@@ -129,9 +138,10 @@ fn position_of(plan: &Arc<dyn ExecutionPlan>) -> Option<Position> {
     found
 }
 
-/// Starts one reader per partition.
+/// Starts one reader per partition; each transforms its batches by the chain, if there is one.
 fn start_plan<'a>(
     plan: Arc<dyn ExecutionPlan>,
+    chain: Option<Arc<Chain>>,
     context: &datafusion::prelude::SessionContext,
     token: &'a CancellationToken,
 ) -> Result<(Queue<'a, RecordBatch>, JoinSet<()>), SidedError> {
@@ -139,9 +149,13 @@ fn start_plan<'a>(
     let mut readers = JoinSet::new();
     for partition in 0..plan.output_partitioning().partition_count() {
         let stream = plan.execute(partition, context.task_ctx()).map_err(map_error).on(ErrorSide::Source)?;
-        let sender = sender.clone();
+        let (sender, chain) = (sender.clone(), chain.clone());
         readers.spawn(async move {
-            forward(stream.map(|batch| batch.map_err(map_error)), sender).await;
+            let batches = stream.map(|batch| {
+                let batch = batch.map_err(map_error)?;
+                chain.as_ref().map_or(Ok(batch.clone()), |chain| chain.transform(&batch))
+            });
+            forward(batches, sender).await;
         });
     }
     Ok((Queue { receiver, token }, readers))

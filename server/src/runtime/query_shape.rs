@@ -173,6 +173,10 @@ impl QueryShape {
                 }
                 continue;
             }
+            // The key stays readable, so that an error can name its row.
+            if self.table.row_key().contains(&self.table.columns[index].name) {
+                continue;
+            }
             let Some(encoding) = self.source.wire_encoding(&self.table, index) else { continue };
             if places.iter().all(|&i| plan.wire_encodings.get(i).and_then(Option::as_ref) == Some(&encoding)) {
                 *format = ColumnFormat::Wire;

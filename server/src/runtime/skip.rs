@@ -1,12 +1,14 @@
-//! ON ERROR SKIP: bad rows are found by halving their batch, recorded, counted and left out.
+//! Bad rows: found by halving their batch and named by their key. ON ERROR STOP fails with the
+//! first one; ON ERROR SKIP records, counts and leaves them out.
 
 use super::load::{OnSide, SidedError, with_schema};
 use crate::query::map_error;
-use catalog::{Error, ErrorKind, ErrorSide, Result};
-use connector_api::{SnapshotScanExec, TableWriter};
+use catalog::{Error, ErrorKind, ErrorSide, Result, TableName};
+use connector_api::{ColumnFormat, SnapshotScanExec, TableWriter};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
@@ -79,6 +81,9 @@ pub struct Chain {
     /// What gives the rows: the scan.
     pub input: Arc<dyn ExecutionPlan>,
     links: Vec<Link>,
+    table: TableName,
+    /// (name, column of the scan) of the row's key, as far as the scan reads it as values.
+    key: Vec<(String, usize)>,
 }
 
 impl Chain {
@@ -107,14 +112,79 @@ impl Chain {
                 let exprs = projection.expr().iter().map(|e| e.expr.clone()).collect();
                 links.push(Link::Project(exprs, projection.schema()));
                 projection.input().clone()
-            } else if node.downcast_ref::<SnapshotScanExec>().is_some() {
+            } else if let Some(scan) = node.downcast_ref::<SnapshotScanExec>() {
                 links.reverse();
-                return Ok(Self { input: node, links });
+                let read = scan.read();
+                let key = read
+                    .table
+                    .row_key()
+                    .iter()
+                    .filter_map(|name| {
+                        let at = read.columns.iter().position(|&c| &read.table.columns[c].name == name)?;
+                        (read.formats[at] != ColumnFormat::Wire).then(|| (name.clone(), at))
+                    })
+                    .collect();
+                let table = read.table.name.clone();
+                return Ok(Self { input: node, links, table, key });
             } else {
                 return Err(Error::unsupported("ON ERROR SKIP for a query that joins, groups, sorts or limits")
                     .with_hint("Use ON ERROR STOP, or a query of one table with filters and expressions only."));
             };
         }
+    }
+
+    /// Transforms a batch. An error about a row names the first such row by its key.
+    pub fn transform(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let error = match self.apply(batch.clone()) {
+            Ok(ready) => return Ok(ready),
+            Err(error) => error,
+        };
+        if !is_about_a_row(&error) {
+            return Err(error);
+        }
+        let (mut bad, mut error) = (batch.clone(), error);
+        while bad.num_rows() > 1 {
+            let half = bad.num_rows() / 2;
+            let first = bad.slice(0, half);
+            (bad, error) = match self.apply(first.clone()) {
+                Err(e) => (first, e),
+                Ok(_) => {
+                    let second = bad.slice(half, bad.num_rows() - half);
+                    match self.apply(second.clone()) {
+                        Err(e) => (second, e),
+                        // Only the whole fails, so no row can be named.
+                        Ok(_) => return Err(error),
+                    }
+                }
+            };
+        }
+        Err(self.name_row(error, &bad))
+    }
+
+    /// Adds the key of a batch's one row to an error about it.
+    fn name_row(&self, error: Error, row: &RecordBatch) -> Error {
+        if error.row_key().is_some() {
+            return error;
+        }
+        let options = FormatOptions::default().with_null("null");
+        let parts: Vec<String> = self
+            .key
+            .iter()
+            .filter_map(|(name, at)| {
+                let shown = ArrayFormatter::try_new(row.column(*at).as_ref(), &options).ok()?.value(0).to_string();
+                Some(format!("{name}={}", shown.chars().take(100).collect::<String>()))
+            })
+            .collect();
+        let error = error.with_table(&self.table.schema, &self.table.table);
+        if parts.is_empty() {
+            return error;
+        }
+        let key = parts.join(", ");
+        let error = match error.detail() {
+            Some(_) => error,
+            None => error.with_detail(format!("The row is the one with {key} of table {}.", self.table)),
+        };
+        error.with_row_key(key)
     }
 
     fn apply(&self, mut batch: RecordBatch) -> Result<RecordBatch> {
@@ -169,7 +239,7 @@ impl Chain {
                 return Err(failed);
             }
             if rows == 1 {
-                skip.skip(failed)?;
+                skip.skip(SidedError { error: self.name_row(failed.error, &batch), ..failed })?;
             } else {
                 // The second half is pushed first, so that rows keep their order.
                 pending.push(batch.slice(rows / 2, rows - rows / 2));
