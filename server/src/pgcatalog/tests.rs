@@ -1,0 +1,1 @@
+//! Placeholder until the queries of clients are recorded here.

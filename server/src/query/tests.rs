@@ -1,0 +1,1 @@
+//! Placeholder until the query path is tested here.
