@@ -19,8 +19,13 @@ use catalog::{
 use connector_api::{CommitSummary, TableWrite};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+/// How long a run that goes on waits before it asks a system again that did not answer.
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(500);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 
 struct RunContext {
     gateway: Arc<Gateway>,
@@ -122,7 +127,7 @@ async fn drive(
     };
     let mut validate = context.step(context.next_step(), "validate", None);
     let prepared = tokio::select! {
-        prepared = context.compiler.prepare(&mappings) => prepared.on(ErrorSide::Source),
+        prepared = prepare(&mut context, &mappings) => prepared.on(ErrorSide::Source),
         () = live.token.cancelled() => return Ok(Failed::default()),
     };
     validate.finished_at = Some(now());
@@ -174,6 +179,24 @@ async fn drive(
         }
     }
     Ok(failed)
+}
+
+/// Asks both ends for what must be known. A run that goes on after the gateway was gone waits for a
+/// system that does not answer yet (after a power failure they come back in any order); a run that
+/// somebody has just started says at once that it cannot.
+async fn prepare(context: &mut RunContext, mappings: &[Arc<Mapping>]) -> Result<()> {
+    let mut delay = RETRY_DELAY_MIN;
+    loop {
+        match context.compiler.prepare(mappings).await {
+            Err(error) if context.is_resumed && error.is_retryable() => {
+                tracing::info!(%error, delay_ms = delay.as_millis() as u64, "a run that goes on waits for its source or sink");
+                record::put_health(&context.gateway, &context.compiler.facts, Some(&error)).await?;
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(RETRY_DELAY_MAX);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Runs one table; Some(error id) when it failed. An interrupt is no failure.
@@ -304,7 +327,22 @@ async fn table_steps(
             .ok_or_else(|| Error::internal("a sink was not resolved"))
             .on(ErrorSide::Engine)?;
         let sink = facts.connector.sink(&facts.config).on(ErrorSide::Sink)?;
-        if let Some(position) = sink.recovered_position(&trace.key(), &mapping.sink.name).await.on(ErrorSide::Sink)? {
+        let mut delay = RETRY_DELAY_MIN;
+        let recovered = loop {
+            match sink.recovered_position(&trace.key(), &mapping.sink.name).await {
+                // The sink may come back later than the gateway; the answer decides what is done.
+                Err(error) if error.is_retryable() && !token.is_cancelled() => {
+                    tracing::info!(%error, sink = %mapping.sink, "a table that goes on waits for its sink");
+                    tokio::select! {
+                        () = tokio::time::sleep(delay) => {}
+                        () = token.cancelled() => return Err(interrupted()),
+                    }
+                    delay = (delay * 2).min(RETRY_DELAY_MAX);
+                }
+                other => break other.on(ErrorSide::Sink)?,
+            }
+        };
+        if let Some(position) = recovered {
             settle(context, mapping, &trace, position).await.on(ErrorSide::Engine)?;
             return Ok(Done::AlreadyCommitted);
         }
