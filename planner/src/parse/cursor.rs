@@ -105,6 +105,12 @@ impl<'a> Cursor<'a> {
     pub fn refuse(&self, token: usize, message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Syntax, message).with_position(self.position(token))
     }
+    /// 42701: a column that a list names for the second time.
+    pub fn given_twice(&self, token: usize, column: &str) -> Error {
+        Error::new(ErrorKind::DuplicateColumn, format!("column \"{column}\" is given twice"))
+            .with_column(column)
+            .with_position(self.position(token))
+    }
     /// Notes a clause that is specified and not built; the first one names the error.
     pub fn mark_not_built(&mut self, what: impl Into<String>, token: usize) {
         if self.not_built.is_none() {
@@ -309,7 +315,7 @@ impl<'a> Cursor<'a> {
         self.list(|c| {
             let start = c.at;
             let name = c.ident("a column name")?;
-            if seen.insert(name.clone()) { Ok(name) } else { Err(c.refuse(start, format!("column \"{name}\" is given twice"))) }
+            if seen.insert(name.clone()) { Ok(name) } else { Err(c.given_twice(start, &name)) }
         })
     }
 

@@ -44,8 +44,12 @@ fn matching(c: &mut Cursor<'_>) -> Result<(String, String)> {
         let start = c.at;
         let text = c.text("MATCHING")?;
         regex::Regex::new(&text).map_err(|error| {
-            catalog::Error::new(catalog::ErrorKind::InvalidValue, "invalid regular expression in MATCHING")
-                .with_detail(format!("{error}."))
+            // The library draws the pattern with a mark below it, and says why in its last line.
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            catalog::Error::new(catalog::ErrorKind::Remote("2201B".into()), "invalid regular expression in MATCHING")
+                .with_detail(format!("In {}: {reason}.", catalog::quote_literal(&text)))
+                .with_hint("Patterns are Rust regular expressions, matched against the whole name; look-around is not possible.")
                 .with_position(c.position(start))
         })?;
         Ok(text)

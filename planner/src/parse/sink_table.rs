@@ -96,7 +96,7 @@ fn explicit(c: &mut Cursor<'_>) -> Result<SinkShape> {
         } else {
             let (column, is_key) = column(c)?;
             if columns.iter().any(|other| other.name == column.name) {
-                return Err(c.refuse(start, format!("column \"{}\" is given twice", column.name)));
+                return Err(c.given_twice(start, &column.name));
             }
             if is_key {
                 key = Some(vec![column.name.clone()]);

@@ -14,7 +14,7 @@ use catalog::definition::*;
 use catalog::store::{Change, Snapshot};
 use catalog::{
     DesiredState, Error, ErrorKind, JobPhase, JobState, MappingState, MappingStatus, Mode, OptionMap, OptionValue, Path3,
-    Result, RunTrigger, now, quote_ident, quote_literal,
+    Result, RunTrigger, WriteMode, now, quote_ident, quote_literal,
 };
 use planner::{AlterJob, CreateSyncJob, SyncTargetInput};
 use std::collections::BTreeMap;
@@ -39,6 +39,7 @@ pub(super) async fn draft(c: &Context<'_>, base: &Arc<Snapshot>, new: &CreateSyn
     if mode != Mode::Full {
         return Err(Error::unsupported(format!("MODE {}", mode.as_str().to_uppercase())));
     }
+    check_write_built(new.write)?;
     check_built(&new.options, OPTION_WORDS.0)?;
     let specs: Vec<_> = SYNC_JOB_OPTIONS.iter().chain(SINK_TABLE_OPTIONS).copied().collect();
     let empty = OptionMap::new();
@@ -88,6 +89,14 @@ pub(super) async fn draft(c: &Context<'_>, base: &Arc<Snapshot>, new: &CreateSyn
         view.apply(&Change::PutMapping(Mapping::clone(mapping)));
     }
     Ok(Draft { job: Arc::new(job), mappings, view: Arc::new(view) })
+}
+
+/// What is specified and not built is said before anything else is said of the statement.
+fn check_write_built(write: Option<WriteMode>) -> Result<()> {
+    match write {
+        Some(WriteMode::OverwritePartitions) => Err(Error::unsupported("WRITE OVERWRITE PARTITIONS")),
+        Some(WriteMode::Append | WriteMode::Upsert | WriteMode::Overwrite) | None => Ok(()),
+    }
 }
 
 /// The mappings that a job's definition comes to now.
@@ -176,7 +185,7 @@ fn check_collisions(mappings: &[Mapping]) -> Result<()> {
 /// One sink table is filled by one job: two would undo each other's rows.
 fn check_written_elsewhere(base: &Snapshot, job: &Job, mappings: &[Mapping]) -> Result<()> {
     let JobSpec::Sync(spec) = &job.spec;
-    if spec.write != Some(catalog::WriteMode::Overwrite) {
+    if spec.write != Some(WriteMode::Overwrite) {
         return Ok(());
     }
     for mapping in mappings {
@@ -284,8 +293,8 @@ fn shift_position(error: Error, new: &CreateSyncJob) -> Error {
     }
 }
 
-/// Compiles what was written out, so that a wrong column or an unfit sink table is found now. In a
-/// job of many tables one that does not fit is a WARNING: it would stop only itself.
+/// Compiles what is to run, so that a wrong column, an unfit sink table or a missing right is found
+/// now. In a job of many tables one that cannot run is a WARNING: it would stop only itself.
 async fn early_check(
     c: &Context<'_>,
     view: &Arc<Snapshot>,
@@ -296,9 +305,7 @@ async fn early_check(
     let mut compiler = Compiler::new(c.gateway.clone(), view.clone(), job.clone());
     compiler.facts.session = Some(c.session.clone());
     let is_query = matches!(spec.target, SyncTarget::Query { .. });
-    let is_listed = matches!(&spec.target, SyncTarget::Tables { selection: Selection::Tables { items }, .. }
-        if items.iter().all(|i| matches!(i, TableItem::Table { .. })));
-    if !is_query && (!is_listed || mappings.len() > COMPILED_AT_CREATE_MAX) {
+    if mappings.len() > COMPILED_AT_CREATE_MAX {
         // The sink must be usable at all.
         compiler.prepare(&mappings[..1]).await?;
         return Ok(());
@@ -315,12 +322,18 @@ async fn early_check(
     }
     for mapping in mappings {
         let result = match compiler.compile(mapping, &Arc::default()).await {
-            Ok(compiled) => misfit_error(&compiled).map_or(Ok(()), Err),
+            Ok(compiled) => match misfit_error(&compiled) {
+                None => compiler.check_readable(mapping).await,
+                Some(misfit) => Err(misfit),
+            },
             Err(error) => Err(error),
         };
         match result {
             Ok(()) => {}
-            Err(e) if mappings.len() > 1 && matches!(e.kind(), ErrorKind::TypeMismatch | ErrorKind::NoKey) => {
+            Err(e)
+                if mappings.len() > 1
+                    && matches!(e.kind(), ErrorKind::TypeMismatch | ErrorKind::NoKey | ErrorKind::Privilege) =>
+            {
                 let mut warning = Notice::warning(format!("{} will fail: {}", mapping.sink, e.message()));
                 warning.detail = e.detail().map(str::to_owned);
                 warning.hint = e.hint().map(str::to_owned);
@@ -400,6 +413,7 @@ pub(super) async fn alter(c: &Context<'_>, name: &str, action: AlterJob) -> Resu
             spec.mode = mode;
         }
         AlterJob::SetWrite { write, key } => {
+            check_write_built(Some(write))?;
             spec.write = Some(write);
             spec.key = key;
         }

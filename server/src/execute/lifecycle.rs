@@ -62,11 +62,23 @@ pub(super) async fn cancel(c: &Context<'_>, name: &str, run: i64) -> Result<()> 
     let job = find_job(&base, name)?;
     let current = c.gateway.jobs.live_run(run).filter(|live| live.job_id == job.id);
     if current.is_none() {
+        check_run(c, &job, run).await?;
         return Err(Error::new(ErrorKind::Prerequisite, format!("run {run} of job \"{name}\" is not running"))
             .with_hint(format!("SHOW RUNS FOR JOB {};", quote_ident(name))));
     }
     if !c.gateway.jobs.interrupt(c.gateway, job.id, Interrupt::Cancel).await? {
         c.session.notice(Notice::warning(format!("run {run} is still ending")));
+    }
+    Ok(())
+}
+
+/// 42704 when the job never had a run of this number.
+async fn check_run(c: &Context<'_>, job: &Job, run: i64) -> Result<()> {
+    let gateway = c.gateway.clone();
+    let found = crate::runtime::blocking(move || gateway.store.run(run)).await?;
+    if found.is_none_or(|r| r.job_id != job.id) {
+        return Err(Error::new(ErrorKind::UndefinedObject, format!("run {run} of job \"{}\" does not exist", job.name))
+            .with_hint(format!("SHOW RUNS FOR JOB {};", quote_ident(&job.name))));
     }
     Ok(())
 }
@@ -79,12 +91,7 @@ pub(super) async fn retry(c: &Context<'_>, name: &str, what: RetryWhat) -> Resul
     let job = find_job(&base, name)?;
     check_idle(c, &job)?;
     if let Some(run) = what.run {
-        let gateway = c.gateway.clone();
-        let found = crate::runtime::blocking(move || gateway.store.run(run)).await?;
-        if found.is_none_or(|r| r.job_id != job.id) {
-            return Err(Error::new(ErrorKind::UndefinedObject, format!("run {run} of job \"{name}\" does not exist"))
-                .with_hint(format!("SHOW RUNS FOR JOB {};", quote_ident(name))));
-        }
+        check_run(c, &job, run).await?;
     }
     let mapping_ids: Vec<i64> = if what.tables.is_empty() {
         base.mappings_of(job.id).filter(|m| m.state == MappingState::Failed).map(|m| m.id).collect()
@@ -96,7 +103,11 @@ pub(super) async fn retry(c: &Context<'_>, name: &str, what: RetryWhat) -> Resul
             .with_hint(format!("START JOB {}; runs all of it again.", quote_ident(name))));
     }
     if c.session.status() == TransactionStatus::Idle {
-        c.session.notice(Notice::new(format!("{} tables of job \"{name}\" are tried again", mapping_ids.len())));
+        let tables = match mapping_ids.len() {
+            1 => "1 table of job".to_owned(),
+            count => format!("{count} tables of job"),
+        };
+        c.session.notice(Notice::new(format!("trying {tables} \"{name}\" again")));
     }
     let start = Start { trigger: RunTrigger::Retry, mapping_ids, resume: None };
     c.apply(&base, vec![], vec![Effect::StartJob { job_id: job.id, start }]).await

@@ -160,13 +160,14 @@ fn own_secret(
 }
 
 fn secret_notice(entry: &OptionEntry, owner: &Owner<'_>) -> Notice {
-    let secret = quote_ident(&format!("{}_{}", owner.name, entry.key));
+    let short = if entry.key == "password" { "pw" } else { entry.key.as_str() };
+    let secret = quote_ident(&format!("{}_{short}", owner.name));
     Notice::new(format!(
         "the literal given for secret option \"{}\" of source \"{}\" was stored as a secret and cannot be read back",
         entry.key, owner.name
     ))
     .with_hint(format!(
-        "To share or rotate it by name: CREATE SECRET {secret} AS '..'; then {} = SECRET {secret}.",
+        "To share or rotate it by name: CREATE SECRET {secret} AS '...'; then {} = SECRET {secret}.",
         entry.key
     ))
 }

@@ -19,7 +19,7 @@ fn backend(value: &SecretInput) -> Result<(SecretBackend, Option<SecretText>)> {
                     ErrorKind::InvalidValue,
                     format!("environment variable \"{variable}\" is not set in the gateway"),
                 )
-                .with_hint("Set it where the gateway is started, or give the value: CREATE SECRET .. AS '..';"));
+                .with_hint("Set it where the gateway is started, or give the value: CREATE SECRET .. AS '...';"));
             }
             (SecretBackend::Env { variable }, None)
         }
@@ -54,7 +54,7 @@ pub(super) async fn create(
         }
         Some(_) => {
             return Err(Error::new(ErrorKind::DuplicateObject, format!("secret \"{name}\" already exists"))
-                .with_hint(format!("ALTER SECRET {} AS '..';", quote_ident(&name))));
+                .with_hint(format!("ALTER SECRET {} AS '...';", quote_ident(&name))));
         }
         None => Secret {
             id: c.next_id()?,

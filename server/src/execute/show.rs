@@ -117,7 +117,14 @@ pub(super) async fn show(c: &Context<'_>, show: Show) -> Result<Outcome> {
             Outcome::text_rows(SCHEMAS, schemas.into_iter().map(|s| vec![Some(s)]).collect(), "SHOW")
         }
         Show::Tables { source, schema, like } => {
-            let mut tables = list(c, &source, schema.into_iter().collect()).await?;
+            let mut tables = list(c, &source, schema.iter().cloned().collect()).await?;
+            if let (true, Some(schema)) = (tables.is_empty(), &schema) {
+                return Err(Error::new(
+                    ErrorKind::UndefinedSchema,
+                    format!("schema \"{schema}\" of source \"{source}\" does not exist or has no table"),
+                )
+                .with_hint(format!("SHOW SCHEMAS FROM SOURCE {};", catalog::quote_ident(&source))));
+            }
             tables.sort_by(|a, b| a.name.cmp(&b.name));
             let rows = tables
                 .into_iter()

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::option::{Owner, resolve};
-use super::source::exists_notice;
+use super::source::exists_notice_of;
 use crate::outcome::Notice;
 use crate::runtime::options::{self, SINK_TABLE_OPTIONS};
 use crate::runtime::{Facts, missing_table};
@@ -62,9 +62,9 @@ pub(super) async fn create(c: &Context<'_>, new: NewSinkTable) -> Result<()> {
             return Err(Error::new(ErrorKind::DuplicateTable, format!("sink table {} already exists", new.path))
                 .with_table(&new.path.name.schema, &new.path.name.table));
         }
-        c.session.notice(exists_notice("sink table", &new.path.to_string()));
+        c.session.notice(exists_notice_of(&format!("sink table {}", new.path)));
         if planner::sink_table_definition(existing) != planner::sink_table_definition(&table) {
-            c.session.notice(Notice::warning(format!("existing definition of sink table \"{}\" differs", new.path)));
+            c.session.notice(Notice::warning(format!("existing definition of sink table {} differs", new.path)));
         }
         return Ok(());
     }

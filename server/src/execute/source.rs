@@ -31,7 +31,12 @@ pub(super) struct NewSource {
 
 /// `NOTICE 42710` of IF NOT EXISTS.
 pub(super) fn exists_notice(kind: &str, name: &str) -> Notice {
-    Notice::new(format!("{kind} \"{name}\" already exists, skipping")).with_code("42710")
+    exists_notice_of(&format!("{kind} \"{name}\""))
+}
+
+/// The same for what is not named by one quoted word.
+pub(super) fn exists_notice_of(what: &str) -> Notice {
+    Notice::new(format!("{what} already exists, skipping")).with_code("42710")
 }
 
 /// The words for messages about a source type's options.

@@ -20,15 +20,18 @@ use connector_api::{
     TableCreation, TablePlan, TableRead, TableTarget, TargetColumn, WIRE_KEY, WriteInput,
 };
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::unparser::Unparser;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -247,7 +250,8 @@ impl Compiler {
         let context = self.context(&BTreeMap::new(), progress)?;
         let logical = self.plan_query(&context, &query).await?;
         let shape = QueryShape::of(&logical);
-        let names = self.output_names(&logical)?;
+        let added = self.snapshot.sink_table(&mapping.sink).map_or(0, |t| t.added_columns.len());
+        let names = self.output_names(&logical, added)?;
         let arriving = self.arriving(&logical, shape.as_ref(), &names);
         let (target, key_is_known) = self.target(mapping, shape.as_ref(), &names, arriving)?;
         let sink_facts = self
@@ -272,6 +276,17 @@ impl Compiler {
         Ok(Compiled { mapping, target, plan, sink, work, estimates })
     }
 
+    /// Whether the tables of a mapping may be read whole: 42501 where a right is missing or
+    /// row-level security would hide rows. Opens the source's snapshot and reads no row.
+    pub async fn check_readable(&self, mapping: &Mapping) -> Result<()> {
+        for path in tables_of(&parse_query(&self.query_text(mapping)?)?)? {
+            let (Some(table), Some(slot)) = (self.facts.tables.get(&path), self.slots.get(&path.source)) else { continue };
+            let read = TableRead::all(table.clone());
+            slot.get().await?.splits(&read, SplitGoal { splits_max: 1, rows_min: u64::MAX }).await?;
+        }
+        Ok(())
+    }
+
     fn no_key(&self, mapping: &Mapping, written: bool) -> Error {
         let name = mapping.source.as_ref().map_or_else(|| mapping.sink.to_string(), |s| s.name.to_string());
         if written {
@@ -286,17 +301,19 @@ impl Compiler {
     }
 
     /// The sink's column names: INTO t (a, b), else the query's own.
-    fn output_names(&self, logical: &LogicalPlan) -> Result<Vec<String>> {
+    fn output_names(&self, logical: &LogicalPlan, added: usize) -> Result<Vec<String>> {
         let own: Vec<String> = logical.schema().fields().iter().map(|f| f.name().clone()).collect();
         let names = match &self.sync().target {
             SyncTarget::Query { columns, .. } if !columns.is_empty() => {
-                if columns.len() != own.len() {
+                // What ADD COLUMNS of the sink table adds comes last and has its name there.
+                let written = own.len().saturating_sub(added);
+                if columns.len() != written {
                     return Err(Error::new(
                         ErrorKind::Syntax,
-                        format!("INTO names {} columns and the query has {}", columns.len(), own.len()),
+                        format!("INTO names {} columns and the query has {written}", columns.len()),
                     ));
                 }
-                columns.clone()
+                columns.iter().chain(&own[written..]).cloned().collect()
             }
             SyncTarget::Query { .. } | SyncTarget::Tables { .. } => own,
         };
@@ -387,6 +404,11 @@ impl Compiler {
         };
         let had_key = shape.is_some_and(|s| !s.table().row_key().is_empty());
         let mode = spec.write.unwrap_or(WriteMode::Upsert);
+        // Rows that are added to those of earlier runs have the source's key once more: a key that
+        // nobody has asked for would refuse the second run.
+        let is_asked = !spec.key.is_empty() || declared.is_some();
+        let (key, key_is_primary) =
+            if mode == WriteMode::Append && !is_asked { (vec![], false) } else { (key, key_is_primary) };
         if mode == WriteMode::OverwritePartitions {
             return Err(Error::unsupported("WRITE OVERWRITE PARTITIONS"));
         }
@@ -583,9 +605,22 @@ impl Compiler {
 fn logical_exprs(work: &Work) -> Vec<Option<String>> {
     let Work::Query { logical, .. } = work else { return vec![] };
     match logical {
-        LogicalPlan::Projection(projection) => projection.expr.iter().map(|e| Some(e.to_string())).collect(),
+        LogicalPlan::Projection(projection) => projection.expr.iter().map(|e| Some(expression_text(e))).collect(),
         _ => vec![],
     }
+}
+
+/// An expression as SQL, with columns by their plain names; as the planner writes it where SQL has no
+/// form for it.
+fn expression_text(expression: &Expr) -> String {
+    let plain = expression.clone().unalias().transform_up(|e| {
+        Ok(match e {
+            Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
+            other => Transformed::no(other),
+        })
+    });
+    let text = plain.and_then(|plain| Unparser::default().expr_to_sql(&plain.data));
+    text.map_or_else(|_| expression.to_string(), |sql| sql.to_string())
 }
 
 /// All misfits of a plan as one error.
