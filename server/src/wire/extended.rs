@@ -78,6 +78,11 @@ impl Connection {
                     None => Ok(self.socket.put(&NoData::new())?),
                 }
             }
+            // A cursor is a portal that DECLARE made; drivers with named cursors describe it so.
+            Message::DescribePortal(name) if self.cursors.contains_key(&name) => {
+                let columns = self.cursor(&name)?.source.columns.clone();
+                self.put_row_description(&columns, &vec![false; columns.len()])
+            }
             Message::DescribePortal(name) => {
                 let mut limits = self.limits();
                 let portal = self.portal(&name)?;
