@@ -5,7 +5,7 @@
 //! | command | meaning |
 //! |---|---|
 //! | `\pg18 SQL`, `\pg15 SQL` | runs on the file's own database of that server |
-//! | `\notices` | the notices since the last call, one row each: `NOTICE 42710: text`, then DETAIL and HINT |
+//! | `\notices` | the notices since the last call, one row each: `NOTICE 42710: text DETAIL: text HINT: text` |
 //! | `\position SQL` | the statement must fail; the row is the character that its error points at |
 //! | `\kill` | kill -9 of the gateway, then a start on the same data directory |
 //! | `\restart` | the same with SIGTERM |
@@ -23,12 +23,15 @@ use crate::client::{Answer, Client, Engine, Failure};
 use crate::gateway::Gateway;
 use crate::server::{self, Database};
 use async_trait::async_trait;
-use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Record, Runner};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+
+/// How many failures of one file are shown.
+const FAILURES_MAX: usize = 25;
 
 /// What a file's head says.
 #[derive(Default)]
@@ -95,7 +98,8 @@ impl Connection {
             "pg15" => self.remote(&self.shared.pg15, rest).await,
             "pg18" => self.remote(&self.shared.pg18, rest).await,
             "notices" => {
-                let rows = self.client.notices().into_iter().map(|notice| vec![Some(notice)]).collect();
+                let notices = self.client.notices().into_iter();
+                let rows = notices.map(|notice| vec![Some(notice.replace('\n', " "))]).collect();
                 Ok(Answer { columns: vec!["notice".into()], rows, affected: 0 })
             }
             "position" => {
@@ -222,9 +226,21 @@ pub async fn run_file(path: &Path, engine: Engine) {
     };
     let mut runner = Runner::new(connect);
     let shown_name = format!("slt/{name}.slt ({engine:?})");
-    if let Err(error) = runner.run_script_with_name_async(&script, shown_name).await {
-        panic!("{}", error.display(false));
+    let records = sqllogictest::parse_with_name(&script, shown_name).unwrap_or_else(|e| panic!("{e}"));
+    // What follows a wrong answer is tried as well: one run shows everything that somebody has to mend.
+    let mut failures = vec![];
+    for record in records {
+        if matches!(record, Record::Halt { .. }) {
+            break;
+        }
+        if let Err(error) = runner.run_async(record).await {
+            failures.push(error.display(false).to_string());
+        }
+        if failures.len() == FAILURES_MAX {
+            break;
+        }
     }
+    assert!(failures.is_empty(), "{} failures, or as many as are shown:\n{}", failures.len(), failures.join("\n\n"));
     let mut client = match Client::connect(&shared.conninfo).await {
         Ok(client) => client,
         Err(failure) => panic!("the gateway is gone after {name}: {failure}"),
