@@ -5,6 +5,8 @@
 //! capabilities say, [`Source`] (with [`Snapshot`]) and [`Sink`] (with [`TableWriter`]).
 
 pub mod changes;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod connector;
 pub mod schema;
 pub mod sink;

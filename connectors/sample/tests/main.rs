@@ -1,0 +1,3 @@
+//! The sample keeps the contract of a source. One binary for all tests of the connector.
+
+mod conformance;
