@@ -88,7 +88,11 @@ async fn run(config: &SourceConfig, request: &CheckRequest, report: &mut Report)
     let started = Instant::now();
     match reach(config).await {
         Ok(elapsed) => {
-            let place = if host(config).starts_with('/') { host(config).to_owned() } else { format!("{}:{}", host(config), port(config)) };
+            let place = if host(config).starts_with('/') {
+                host(config).to_owned()
+            } else {
+                format!("{}:{}", host(config), port(config))
+            };
             report.add("resolve,connect", started, pass(format!("{place}, {} ms", elapsed.as_millis())));
         }
         Err(finding) => return report.add("resolve,connect", started, finding),
@@ -173,7 +177,8 @@ async fn login(client: &Client, config: &SourceConfig) -> Result<Finding> {
             ),
         )
         .await?;
-    let (role, version, is_encrypted): (String, String, bool) = (get(client, &row, 0)?, get(client, &row, 1)?, get(client, &row, 2)?);
+    let (role, version, is_encrypted): (String, String, bool) =
+        (get(client, &row, 0)?, get(client, &row, 1)?, get(client, &row, 2)?);
     let tls = if is_encrypted { "encrypted" } else { "not encrypted" };
     Ok(pass(format!("user {role}, database {}, server {version}, {tls}", database(config))))
 }
@@ -275,7 +280,8 @@ fn grants(role: &str, what: &str, tables: &[&TableGrants]) -> String {
         tables.iter().filter(|t| !t.has_usage).map(|t| quote_ident(&t.name.schema)).collect();
     let mut statements = vec![];
     if !schemas.is_empty() {
-        statements.push(format!("GRANT USAGE ON SCHEMA {} TO {role};", schemas.into_iter().collect::<Vec<_>>().join(", ")));
+        statements
+            .push(format!("GRANT USAGE ON SCHEMA {} TO {role};", schemas.into_iter().collect::<Vec<_>>().join(", ")));
     }
     let shown: Vec<String> = tables.iter().take(NAMES_MAX).map(|t| t.name.to_string()).collect();
     statements.push(format!("GRANT {what} ON {} TO {role};", shown.join(", ")));
@@ -316,7 +322,11 @@ async fn read_grants(client: &Client, config: &SourceConfig, tables: &[TableName
         pass("no table hides rows from this user")
     } else {
         bad(
-            format!("row-level security would hide rows of {} tables: {}", hidden.len(), names(hidden.iter().map(|t| &t.name))),
+            format!(
+                "row-level security would hide rows of {} tables: {}",
+                hidden.len(),
+                names(hidden.iter().map(|t| &t.name))
+            ),
             format!("ALTER ROLE {} BYPASSRLS;", quote_ident(user(config))),
         )
     };
@@ -327,10 +337,7 @@ async fn writable(client: &Client) -> Result<Finding> {
     let row = client
         .run(
             "look at the server's state",
-            client.query_one(
-                "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool",
-                &[],
-            ),
+            client.query_one("SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool", &[]),
         )
         .await?;
     let (is_standby, is_read_only): (bool, bool) = (get(client, &row, 0)?, get(client, &row, 1)?);
@@ -356,7 +363,7 @@ async fn create_grants(client: &Client, config: &SourceConfig, tables: &[TableNa
             client.query_one(
                 "SELECT current_database()::text, has_database_privilege(current_database(), 'CREATE'), \
                    ARRAY(SELECT nspname::text FROM pg_namespace \
-                         WHERE nspname = ANY($1::text[]) AND NOT has_schema_privilege(oid, 'CREATE, USAGE')), \
+                         WHERE nspname = ANY($1::text[]) AND NOT (has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE'))), \
                    ARRAY(SELECT s FROM unnest($1::text[]) s WHERE s NOT IN (SELECT nspname FROM pg_namespace))",
                 &[&schemas],
             ),
@@ -414,42 +421,63 @@ async fn capture(client: &Client, config: &SourceConfig, tables: &[TableName], r
         Ok(row) => row,
         Err(error) => return report.outcome("wal_level", started, Err(error)),
     };
-    report.outcome("wal_level", started, (|| {
-        let wal_level: String = get(client, &row, 0)?;
-        Ok(match wal_level.as_str() {
-            "logical" => pass("wal_level is \"logical\""),
-            other => fail(format!("wal_level is \"{other}\""), "ALTER SYSTEM SET wal_level = logical; then restart"),
-        })
-    })());
-    report.outcome("slots_free", started, (|| {
-        let (most, used): (i64, i64) = (get(client, &row, 1)?, get(client, &row, 2)?);
-        let message = format!("{used} of {most} used");
-        Ok(match used < most {
-            true => pass(message),
-            false => fail(message, format!("ALTER SYSTEM SET max_replication_slots = {}; then restart", most + 5)),
-        })
-    })());
-    report.outcome("wal_senders", started, (|| {
-        let (most, used): (i64, i64) = (get(client, &row, 3)?, get(client, &row, 4)?);
-        let message = format!("{used} of {most} used");
-        Ok(match used < most {
-            true => pass(message),
-            false => fail(message, format!("ALTER SYSTEM SET max_wal_senders = {}; then restart", most + 5)),
-        })
-    })());
-    report.outcome("replication_role", started, (|| {
-        let can_replicate: Option<bool> = get(client, &row, 5)?;
-        Ok(match can_replicate.unwrap_or(false) {
-            true => pass(format!("user {} may replicate", user(config))),
-            false => fail(
-                format!("user {} may not replicate", user(config)),
-                format!("ALTER ROLE {} REPLICATION;", quote_ident(user(config))),
-            ),
-        })
-    })());
+    report.outcome(
+        "wal_level",
+        started,
+        (|| {
+            let wal_level: String = get(client, &row, 0)?;
+            Ok(match wal_level.as_str() {
+                "logical" => pass("wal_level is \"logical\""),
+                other => {
+                    fail(format!("wal_level is \"{other}\""), "ALTER SYSTEM SET wal_level = logical; then restart")
+                }
+            })
+        })(),
+    );
+    report.outcome(
+        "slots_free",
+        started,
+        (|| {
+            let (most, used): (i64, i64) = (get(client, &row, 1)?, get(client, &row, 2)?);
+            let message = format!("{used} of {most} used");
+            Ok(match used < most {
+                true => pass(message),
+                false => fail(message, format!("ALTER SYSTEM SET max_replication_slots = {}; then restart", most + 5)),
+            })
+        })(),
+    );
+    report.outcome(
+        "wal_senders",
+        started,
+        (|| {
+            let (most, used): (i64, i64) = (get(client, &row, 3)?, get(client, &row, 4)?);
+            let message = format!("{used} of {most} used");
+            Ok(match used < most {
+                true => pass(message),
+                false => fail(message, format!("ALTER SYSTEM SET max_wal_senders = {}; then restart", most + 5)),
+            })
+        })(),
+    );
+    report.outcome(
+        "replication_role",
+        started,
+        (|| {
+            let can_replicate: Option<bool> = get(client, &row, 5)?;
+            Ok(match can_replicate.unwrap_or(false) {
+                true => pass(format!("user {} may replicate", user(config))),
+                false => fail(
+                    format!("user {} may not replicate", user(config)),
+                    format!("ALTER ROLE {} REPLICATION;", quote_ident(user(config))),
+                ),
+            })
+        })(),
+    );
     if get::<bool>(client, &row, 6).unwrap_or(false) {
         let finding = match client.server_version() >= 160_000 {
-            true => warn("the server is a standby", "Changes can be captured there, but no publication can be made: make it on the primary."),
+            true => warn(
+                "the server is a standby",
+                "Changes can be captured there, but no publication can be made: make it on the primary.",
+            ),
             false => fail("the server is a standby older than 16", "Give the host of the primary server."),
         };
         report.add("primary", started, finding);
@@ -478,7 +506,12 @@ async fn replica_identity(client: &Client, tables: &[TableName]) -> Result<Findi
     let hint = format!("ALTER TABLE {} REPLICA IDENTITY FULL;", first.name);
     let more = if poor.len() > 1 { " The same for the others, or give them a primary key." } else { "" };
     Ok(warn(
-        format!("{} of {} tables have no replica identity: {}", poor.len(), found.len(), names(poor.iter().map(|t| &t.name))),
+        format!(
+            "{} of {} tables have no replica identity: {}",
+            poor.len(),
+            found.len(),
+            names(poor.iter().map(|t| &t.name))
+        ),
         format!("{hint}{more}"),
     ))
 }

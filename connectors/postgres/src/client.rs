@@ -269,10 +269,9 @@ fn connect_error(config: &SourceConfig, error: tokio_postgres::Error) -> Error {
     if let Some(remote) = error.as_db_error() {
         return match remote.code().code() {
             "28P01" | "28000" => login_error(config, remote),
-            code => Error::new(kind_of(code), format!("{} refused the connection", config.label())).with_detail(format!(
-                "Remote said: {} ({code}).",
-                scrub(config, remote.message()).trim_end_matches('.')
-            )),
+            code => Error::new(kind_of(code), format!("{} refused the connection", config.label())).with_detail(
+                format!("Remote said: {} ({code}).", scrub(config, remote.message()).trim_end_matches('.')),
+            ),
         };
     }
     let text = error.to_string();
@@ -281,7 +280,12 @@ fn connect_error(config: &SourceConfig, error: tokio_postgres::Error) -> Error {
         return match cause.kind() {
             Io::InvalidData | Io::InvalidInput if !is_tls_error(&error) => Error::new(
                 ErrorKind::ProtocolViolation,
-                format!("{}:{} does not answer like a PostgreSQL server for {}", host(config), port(config), config.label()),
+                format!(
+                    "{}:{} does not answer like a PostgreSQL server for {}",
+                    host(config),
+                    port(config),
+                    config.label()
+                ),
             )
             .with_hint("Check host and port.")
             .with_source(error),
@@ -302,7 +306,12 @@ fn connect_error(config: &SourceConfig, error: tokio_postgres::Error) -> Error {
     if text.starts_with("unexpected message") || text.starts_with("error parsing") {
         return Error::new(
             ErrorKind::ProtocolViolation,
-            format!("{}:{} does not answer like a PostgreSQL server for {}", host(config), port(config), config.label()),
+            format!(
+                "{}:{} does not answer like a PostgreSQL server for {}",
+                host(config),
+                port(config),
+                config.label()
+            ),
         )
         .with_hint("Check host and port.")
         .with_source(error);
@@ -344,8 +353,8 @@ pub(crate) fn remote_error(config: &SourceConfig, doing: &str, error: tokio_post
             detail.push(' ');
             detail.push_str(&scrub(config, more));
         }
-        let mut ours =
-            Error::new(kind_of(remote.code().code()), format!("could not {doing} on {}", config.label())).with_detail(detail);
+        let mut ours = Error::new(kind_of(remote.code().code()), format!("could not {doing} on {}", config.label()))
+            .with_detail(detail);
         if let (Some(schema), Some(table)) = (remote.schema(), remote.table()) {
             ours = ours.with_table(schema, table);
         }

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use catalog::option::{Alterable, OptionSpec, ValueType};
 use catalog::{Error, ErrorKind, Result};
 use connector_api::{
-    Capabilities, Check, CheckRequest, Connector, ConnectorInfo, DiscoverRequest, Sink, Source, SourceConfig, TableSchema,
+    Capabilities, Check, CheckRequest, Connector, ConnectorInfo, DiscoverRequest, Sink, Source, SourceConfig,
+    TableSchema,
 };
 use std::sync::Arc;
 
@@ -112,7 +113,10 @@ impl Connector for PostgresConnector {
                 ));
             }
             if value.is_empty() && matches!(name, "host" | "user") {
-                return Err(Error::new(ErrorKind::InvalidValue, format!("option \"{name}\" of {} is empty", config.label())));
+                return Err(Error::new(
+                    ErrorKind::InvalidValue,
+                    format!("option \"{name}\" of {} is empty", config.label()),
+                ));
             }
         }
         let is_verified = config

@@ -14,8 +14,8 @@ use arrow::array::{
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, SchemaRef,
-    Time64MicrosecondType, TimestampMicrosecondType, i256,
+    ArrowPrimitiveType, DataType, Date32Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    SchemaRef, Time64MicrosecondType, TimestampMicrosecondType, i256,
 };
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use catalog::{Error, ErrorKind, Result, TableName};
@@ -147,7 +147,8 @@ fn header_length(bytes: &[u8]) -> Result<Option<usize>> {
     if bytes[..known] != SIGNATURE[..known] {
         return Err(malformed("it does not begin with the signature of a binary copy"));
     }
-    let (Some(flags), Some(extension)) = (read_i32(bytes, SIGNATURE.len()), read_i32(bytes, SIGNATURE.len() + 4)) else {
+    let (Some(flags), Some(extension)) = (read_i32(bytes, SIGNATURE.len()), read_i32(bytes, SIGNATURE.len() + 4))
+    else {
         return Ok(None);
     };
     if flags as u32 & FLAG_OIDS != 0 || extension < 0 {
@@ -166,11 +167,14 @@ fn read_i32(bytes: &[u8], at: usize) -> Option<i32> {
 }
 
 fn malformed(what: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::ProtocolViolation, "the server sent a copy that cannot be read").with_detail(format!("{}.", {
-        let what = what.to_string();
-        let mut characters = what.chars();
-        characters.next().map(|c| c.to_uppercase().chain(characters).collect::<String>()).unwrap_or_default()
-    }))
+    Error::new(ErrorKind::ProtocolViolation, "the server sent a copy that cannot be read").with_detail(format!(
+        "{}.",
+        {
+            let what = what.to_string();
+            let mut characters = what.chars();
+            characters.next().map(|c| c.to_uppercase().chain(characters).collect::<String>()).unwrap_or_default()
+        }
+    ))
 }
 
 /// What becomes of one column's values.
@@ -247,11 +251,15 @@ impl BatchDecoder {
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (index, column) in self.columns.iter_mut().enumerate() {
             let field = self.schema.field(index);
-            arrays.push(column.finish(field, rows).map_err(|error| match error {
-                Finish::NotText => not_text_error(&self.table, field),
-                Finish::Arrow(error) => {
-                    Error::internal(format!("column \"{}\" of table {} could not be built", field.name(), self.table))
-                        .with_source(error)
+            arrays.push(column.finish(field, rows).map_err(|error| {
+                match error {
+                    Finish::NotText => not_text_error(&self.table, field),
+                    Finish::Arrow(error) => Error::internal(format!(
+                        "column \"{}\" of table {} could not be built",
+                        field.name(),
+                        self.table
+                    ))
+                    .with_source(error),
                 }
             })?);
         }
@@ -283,7 +291,10 @@ fn reject_error(table: &TableName, field: &Field, reject: Reject) -> Error {
         ),
         Reject::NotANumber(value) => Error::new(
             ErrorKind::NumericRange,
-            format!("column \"{name}\" of table {table} has the value {value}, which {} cannot hold", field.data_type()),
+            format!(
+                "column \"{name}\" of table {table} has the value {value}, which {} cannot hold",
+                field.data_type()
+            ),
         )
         .with_hint(format!(
             "Leave those rows out with WHERE {0} <> '{value}', or read the column as text: {0}::text.",

@@ -262,7 +262,9 @@ fn compare_columns(left: &ColumnOperand, comparison: Comparison, right: &ColumnO
     match (left.class, right.class) {
         // Minus zero is less than zero here and equal to it there.
         (Class::Float4 | Class::Float8, _) | (_, Class::Float4 | Class::Float8) => None,
-        (Class::Text, Class::Text) => Some(format!("{} COLLATE \"C\" {operator} {} COLLATE \"C\"", left.sql, right.sql)),
+        (Class::Text, Class::Text) => {
+            Some(format!("{} COLLATE \"C\" {operator} {} COLLATE \"C\"", left.sql, right.sql))
+        }
         (a, b) if a == b || (is_number(a) && is_number(b)) => Some(format!("{} {operator} {}", left.sql, right.sql)),
         _ => None,
     }
@@ -307,7 +309,9 @@ fn like(table: &TableSchema, like: &Like) -> Option<String> {
 
 fn text_of(value: &ScalarValue) -> Option<&str> {
     match value {
-        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => Some(text),
+        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+            Some(text)
+        }
         _ => None,
     }
 }
@@ -360,9 +364,9 @@ fn literal(class: Class, value: &ScalarValue) -> Option<String> {
             _ => None,
         },
         Class::Bytea => match value {
-            ScalarValue::Binary(Some(bytes)) | ScalarValue::LargeBinary(Some(bytes)) | ScalarValue::BinaryView(Some(bytes)) => {
-                Some(format!("decode('{}', 'hex')", hex(bytes)))
-            }
+            ScalarValue::Binary(Some(bytes))
+            | ScalarValue::LargeBinary(Some(bytes))
+            | ScalarValue::BinaryView(Some(bytes)) => Some(format!("decode('{}', 'hex')", hex(bytes))),
             _ => None,
         },
         Class::Text => text_literal(text_of(value)?),
@@ -559,10 +563,7 @@ mod tests {
         exact(col("v").lt(lit("a\\b")), "\"v\" COLLATE \"C\" < E'a\\\\b'::text");
         exact(col("t").like(lit("50\\%_x%")), "\"t\" COLLATE \"C\" LIKE E'50\\\\%_x%'::text");
         exact(col("t").not_like(lit("a%")), "\"t\" COLLATE \"C\" NOT LIKE 'a%'::text");
-        exact(
-            col("t").in_list(vec![lit("a"), lit("b")], true),
-            "\"t\" COLLATE \"C\" NOT IN ('a'::text, 'b'::text)",
-        );
+        exact(col("t").in_list(vec![lit("a"), lit("b")], true), "\"t\" COLLATE \"C\" NOT IN ('a'::text, 'b'::text)");
     }
 
     #[test]

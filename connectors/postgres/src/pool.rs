@@ -29,7 +29,12 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// A pool around the coordinator, which has exported `snapshot_id`.
-    pub(crate) fn new(config: SourceConfig, coordinator: Client, snapshot_id: String, connections_max: usize) -> Arc<Self> {
+    pub(crate) fn new(
+        config: SourceConfig,
+        coordinator: Client,
+        snapshot_id: String,
+        connections_max: usize,
+    ) -> Arc<Self> {
         let is_alone = connections_max <= 1;
         let (coordinator, idle) = if is_alone { (None, vec![coordinator]) } else { (Some(coordinator), vec![]) };
         Arc::new(Self {
@@ -45,6 +50,12 @@ impl Pool {
     /// The source that it connects to.
     pub(crate) fn config(&self) -> &SourceConfig {
         &self.config
+    }
+
+    /// The coordinator, for looking at the catalogs without waiting for a worker; None when it is
+    /// the only connection and reads too. An error of a statement on it ends the snapshot.
+    pub(crate) fn coordinator(&self) -> Option<&Client> {
+        self.coordinator.as_ref()
     }
 
     /// Fails when the snapshot is lost.
@@ -85,7 +96,8 @@ impl Pool {
             }
             None => self.import().await?,
         };
-        let lease = Lease { client: Some(client), busy: None, permit: Some(permit), pool: self.clone(), is_coordinator };
+        let lease =
+            Lease { client: Some(client), busy: None, permit: Some(permit), pool: self.clone(), is_coordinator };
         if is_coordinator {
             lease.client()?.run("set a savepoint", lease.client()?.batch_execute("SAVEPOINT tidegate_read")).await?;
         }

@@ -92,7 +92,8 @@ impl Selection {
                 let only = if part.is_only { "ONLY " } else { "" };
                 let conditions: Vec<String> =
                     read.filters.iter().map(|filter| format!("({filter})")).chain(part.condition()).collect();
-                let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+                let filter =
+                    if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
                 format!(
                     "SELECT {columns} FROM {only}{}.{}{filter}",
                     force_quote_ident(&part.name.schema),
@@ -120,7 +121,12 @@ fn column_facts<'a>(pool: &Pool, facts: &'a TableFacts, read: &TableRead, index:
         Some((data_type, _)) => Err(changed(pool, read, &column.name, &column.data_type, Some(data_type))),
         None => Err(Error::new(
             ErrorKind::UndefinedColumn,
-            format!("column \"{}\" of table {} is no longer there on {}", column.name, read.table.name, pool.config().label()),
+            format!(
+                "column \"{}\" of table {} is no longer there on {}",
+                column.name,
+                read.table.name,
+                pool.config().label()
+            ),
         )
         .with_hint(refresh(pool))
         .with_table(&read.table.name.schema, &read.table.name.table)
@@ -364,7 +370,8 @@ mod tests {
 
     #[test]
     fn statements_quote_every_name_and_keep_every_condition() {
-        let selection = Selection { expressions: vec!["\"a\"".into(), "\"b\"::pg_catalog.text".into()], decodes: vec![] };
+        let selection =
+            Selection { expressions: vec!["\"a\"".into(), "\"b\"::pg_catalog.text".into()], decodes: vec![] };
         let part = Part { name: TableName::new("S", "we\"ird.t"), is_only: true, from: Some(1), to: Some(5) };
         assert_eq!(
             selection.statement(&[part], &read(&["a > 1 or b is null"], Some(10)), "binary"),

@@ -8,13 +8,13 @@ use crate::pool::{BEGIN, Pool, READING_SESSION};
 use crate::read::{self, Raw, Selection, TableFacts};
 use crate::split::{self, Leaf, Part};
 use crate::types::{is_binary_stable, oid_of_type_text};
-use async_trait::async_trait;
 use arrow::datatypes::DataType;
+use async_trait::async_trait;
 use catalog::name::force_quote_ident;
 use catalog::{Error, ErrorKind, Lineage, Position, Result, TableName, quote_ident};
 use connector_api::{
-    BatchStream, ChangeStream, FilterPushdown, RawFormat, RawStream, Snapshot, SnapshotRequest, Source, SourceConfig, Split,
-    SplitGoal, TableRead, TableSchema,
+    BatchStream, ChangeStream, FilterPushdown, RawFormat, RawStream, Snapshot, SnapshotRequest, Source, SourceConfig,
+    Split, SplitGoal, TableRead, TableSchema,
 };
 use datafusion::logical_expr::Expr;
 use std::collections::HashMap;
@@ -101,7 +101,6 @@ struct PostgresSnapshot {
     position: Position,
     pool: Arc<Pool>,
     types: TypeCatalog,
-    server_version: u32,
     /// What is known of each table; an error is kept, so that one bad table stops only itself.
     tables: Mutex<HashMap<TableName, Arc<TableFacts>>>,
 }
@@ -120,7 +119,10 @@ impl PostgresSnapshot {
                 // A table was dropped, or taken from us, after we had seen it.
                 Err(error)
                     if attempt < ATTEMPTS_MAX
-                        && matches!(error.kind(), ErrorKind::UndefinedTable | ErrorKind::UndefinedSchema | ErrorKind::Privilege) =>
+                        && matches!(
+                            error.kind(),
+                            ErrorKind::UndefinedTable | ErrorKind::UndefinedSchema | ErrorKind::Privilege
+                        ) =>
                 {
                     attempt += 1;
                     client.run("open a snapshot", client.batch_execute("ROLLBACK")).await?;
@@ -130,34 +132,37 @@ impl PostgresSnapshot {
         };
         let types = TypeCatalog::load(&client).await?;
         let tables = facts(&client, &types, &names).await?;
-        let server_version = client.server_version();
         Ok(Self {
             source: source.clone(),
             position,
             pool: Pool::new(config.clone(), client, snapshot_id, connections_max),
             types,
-            server_version,
             tables: Mutex::new(tables.into_iter().map(|(name, facts)| (name, Arc::new(facts))).collect()),
         })
     }
 
     /// What is known of a table, or why it cannot be read whole.
     async fn table(&self, name: &TableName) -> Result<Arc<TableFacts>> {
-        let known = |snapshot: &Self| {
-            snapshot.tables.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
-        };
+        let known = |snapshot: &Self| snapshot.tables.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         let facts = match known(self) {
             Some(facts) => facts,
             None => {
                 // Not among the tables of the request, or not there: asked for once more.
-                let mut lease = self.pool.acquire().await?;
-                lease.begin()?;
-                let found = facts(lease.client()?, &self.types, std::slice::from_ref(name)).await?;
-                lease.finish();
+                let name = std::slice::from_ref(name);
+                let found = match self.pool.coordinator() {
+                    Some(client) => facts(client, &self.types, name).await?,
+                    None => {
+                        let lease = self.pool.acquire().await?;
+                        let found = facts(lease.client()?, &self.types, name).await?;
+                        lease.finish();
+                        found
+                    }
+                };
                 let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
                 for (name, facts) in found {
                     tables.insert(name, Arc::new(facts));
                 }
+                let name = &name[0];
                 tables.get(name).cloned().ok_or_else(|| {
                     Error::new(
                         ErrorKind::UndefinedTable,
@@ -172,57 +177,18 @@ impl PostgresSnapshot {
         Ok(facts)
     }
 
-    /// The relations that hold the table's rows; None when it is to be read in one piece.
+    /// The relations that hold the table's rows; None when it is to be read in one piece. Looks
+    /// through the coordinator, so that cutting one table never waits for the reads of others.
     async fn leaves(&self, facts: &TableFacts) -> Result<Option<Vec<Leaf>>> {
-        let mut lease = self.pool.acquire().await?;
-        lease.begin()?;
-        let client = lease.client()?;
-        // UNION drops what is inherited over two ways: such a child is read once.
-        let rows = client
-            .run(
-                "find the partitions of a table",
-                client.query(
-                    "WITH RECURSIVE tree(oid) AS (SELECT $1::oid \
-                        UNION SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid \
-                        WHERE NOT i.inhdetachpending) \
-                     SELECT n.nspname::text, c.relname::text, c.relkind::text, coalesce(am.amname::text, ''), \
-                            coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::int8, \
-                            coalesce(pg_table_size(c.oid), 0), c.reltuples::float8, c.relpages::int8, \
-                            has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') \
-                                AND NOT row_security_active(c.oid) \
-                     FROM tree JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace \
-                     LEFT JOIN pg_am am ON am.oid = c.relam \
-                     WHERE c.relkind <> 'p' AND c.relpersistence <> 't' ORDER BY c.oid",
-                    &[&facts.oid],
-                ),
-            )
-            .await?;
-        let mut leaves = vec![];
-        let mut is_readable = true;
-        for row in &rows {
-            let kind: String = get(client, row, 2)?;
-            let access_method: String = get(client, row, 3)?;
-            let pages = u64::try_from(get::<i64>(client, row, 4)?).unwrap_or(0);
-            let tuples: f64 = get(client, row, 6)?;
-            let pages_then: i64 = get(client, row, 7)?;
-            is_readable &= get::<bool>(client, row, 8)?;
-            // The estimate is as old as the last ANALYZE; it grows with the relation.
-            let rows = match (tuples, pages_then) {
-                (tuples, then) if tuples >= 0.0 && then > 0 => Some((tuples / then as f64 * pages as f64) as u64),
-                _ => None,
-            };
-            let is_heap = access_method == "heap" && matches!(kind.as_str(), "r" | "m") && self.server_version >= 140_000;
-            leaves.push(Leaf {
-                name: TableName::new(get::<String>(client, row, 0)?, get::<String>(client, row, 1)?),
-                pages: is_heap.then_some(pages),
-                bytes: u64::try_from(get::<i64>(client, row, 5)?).unwrap_or(0),
-                rows,
-                is_only: matches!(kind.as_str(), "r" | "f"),
-            });
+        match self.pool.coordinator() {
+            Some(client) => leaves(client, facts).await,
+            None => {
+                let lease = self.pool.acquire().await?;
+                let leaves = leaves(lease.client()?, facts).await?;
+                lease.finish();
+                Ok(leaves)
+            }
         }
-        lease.finish();
-        // A grant on the root covers its partitions only in a read through the root.
-        Ok(is_readable.then_some(leaves))
     }
 }
 
@@ -274,7 +240,11 @@ impl TableFacts {
         if self.hides_rows {
             return Err(Error::new(
                 ErrorKind::Privilege,
-                format!("row-level security on table {name} would hide rows from user \"{}\" of {}", user(config), config.label()),
+                format!(
+                    "row-level security on table {name} would hide rows from user \"{}\" of {}",
+                    user(config),
+                    config.label()
+                ),
             )
             .with_detail("What could be read would silently be a part of the table.")
             .with_hint(format!("{place}ALTER ROLE {role} BYPASSRLS;"))
@@ -293,6 +263,56 @@ impl TableFacts {
         }
         Ok(())
     }
+}
+
+/// See [`PostgresSnapshot::leaves`].
+async fn leaves(client: &Client, facts: &TableFacts) -> Result<Option<Vec<Leaf>>> {
+    // UNION drops what is inherited over two ways: such a child is read once.
+    let rows = client
+        .run(
+            "find the partitions of a table",
+            client.query(
+                "WITH RECURSIVE tree(oid) AS (SELECT $1::oid \
+                    UNION SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid \
+                    WHERE NOT i.inhdetachpending) \
+                 SELECT n.nspname::text, c.relname::text, c.relkind::text, coalesce(am.amname::text, ''), \
+                        coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::int8, \
+                        coalesce(pg_table_size(c.oid), 0), c.reltuples::float8, c.relpages::int8, \
+                        has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') \
+                            AND NOT row_security_active(c.oid) \
+                 FROM tree JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 LEFT JOIN pg_am am ON am.oid = c.relam \
+                 WHERE c.relkind <> 'p' AND c.relpersistence <> 't' ORDER BY c.oid",
+                &[&facts.oid],
+            ),
+        )
+        .await?;
+    let mut leaves = vec![];
+    let mut is_readable = true;
+    for row in &rows {
+        let kind: String = get(client, row, 2)?;
+        let access_method: String = get(client, row, 3)?;
+        let pages = u64::try_from(get::<i64>(client, row, 4)?).unwrap_or(0);
+        let tuples: f64 = get(client, row, 6)?;
+        let pages_then: i64 = get(client, row, 7)?;
+        is_readable &= get::<bool>(client, row, 8)?;
+        // The estimate is as old as the last ANALYZE; it grows with the relation.
+        let rows = match (tuples, pages_then) {
+            (tuples, then) if tuples >= 0.0 && then > 0 => Some((tuples / then as f64 * pages as f64) as u64),
+            _ => None,
+        };
+        let is_heap =
+            access_method == "heap" && matches!(kind.as_str(), "r" | "m") && client.server_version() >= 140_000;
+        leaves.push(Leaf {
+            name: TableName::new(get::<String>(client, row, 0)?, get::<String>(client, row, 1)?),
+            pages: is_heap.then_some(pages),
+            bytes: u64::try_from(get::<i64>(client, row, 5)?).unwrap_or(0),
+            rows,
+            is_only: matches!(kind.as_str(), "r" | "f"),
+        });
+    }
+    // A grant on the root covers its partitions only in a read through the root.
+    Ok(is_readable.then_some(leaves))
 }
 
 /// Where the log stands, read before the snapshot is taken: what was committed before it is in

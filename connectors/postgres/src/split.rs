@@ -55,8 +55,9 @@ impl Part {
 
 /// The parts of a split.
 pub(crate) fn parts(split: &Split) -> Result<Vec<Part>> {
-    serde_json::from_slice(&split.payload)
-        .map_err(|error| Error::internal(format!("split {} does not belong to this connector", split.index)).with_source(error))
+    serde_json::from_slice(&split.payload).map_err(|error| {
+        Error::internal(format!("split {} does not belong to this connector", split.index)).with_source(error)
+    })
 }
 
 /// Cuts leaves into at most `goal.splits_max` splits, the heaviest first. Together they cover every
@@ -146,7 +147,8 @@ fn split(table: &TableName, index: usize, parts: Vec<Part>) -> Result<Split> {
     if words.is_empty() {
         words.push("nothing".to_owned());
     }
-    let payload = serde_json::to_vec(&parts).map_err(|error| Error::internal("a split could not be written").with_source(error))?;
+    let payload = serde_json::to_vec(&parts)
+        .map_err(|error| Error::internal("a split could not be written").with_source(error))?;
     Ok(Split { index, description: words.join(", "), payload })
 }
 

@@ -81,8 +81,9 @@ fn roots(config: &SourceConfig) -> Result<RootCertStore> {
             let pem = if ca.contains("-----BEGIN") {
                 ca.as_bytes().to_vec()
             } else {
-                std::fs::read(ca)
-                    .map_err(|error| tls_error(config, &format!("file \"{ca}\" of option \"tls_ca\" cannot be read")).with_source(error))?
+                std::fs::read(ca).map_err(|error| {
+                    tls_error(config, &format!("file \"{ca}\" of option \"tls_ca\" cannot be read")).with_source(error)
+                })?
             };
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|error| {

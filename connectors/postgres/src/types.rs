@@ -109,7 +109,8 @@ impl PgType {
     pub(crate) fn from_type_text(text: &str) -> Self {
         match oid_of_type_text(text) {
             Some(1700) => {
-                let modifier = text.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(inside, _)| inside);
+                let modifier =
+                    text.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(inside, _)| inside);
                 let mut numbers = modifier.unwrap_or("").split(',').map(|n| n.trim().parse::<i32>());
                 match (numbers.next(), numbers.next()) {
                     (Some(Ok(p)), scale) => {
@@ -242,9 +243,24 @@ pub(crate) fn is_binary_stable(oid: u32) -> bool {
             // money counts the smallest units of lc_monetary, which may differ.
             "money" => false,
             // No binary input, or bytes that belong to one cluster.
-            "aclitem" | "gtsvector" | "pg_node_tree" | "pg_ndistinct" | "pg_dependencies" | "pg_mcv_list"
-            | "pg_ddl_command" | "pg_brin_bloom_summary" | "pg_brin_minmax_multi_summary" | "unknown" | "refcursor"
-            | "xid" | "cid" | "tid" | "xid8" | "pg_lsn" | "txid_snapshot" | "pg_snapshot" => false,
+            "aclitem"
+            | "gtsvector"
+            | "pg_node_tree"
+            | "pg_ndistinct"
+            | "pg_dependencies"
+            | "pg_mcv_list"
+            | "pg_ddl_command"
+            | "pg_brin_bloom_summary"
+            | "pg_brin_minmax_multi_summary"
+            | "unknown"
+            | "refcursor"
+            | "xid"
+            | "cid"
+            | "tid"
+            | "xid8"
+            | "pg_lsn"
+            | "txid_snapshot"
+            | "pg_snapshot" => false,
             _ => true,
         },
         Kind::Array(element) => is_binary_stable(element.oid()),
@@ -297,7 +313,9 @@ mod tests {
 
     #[test]
     fn only_bytes_that_mean_the_same_everywhere_are_stable() {
-        for text in ["integer", "numeric", "text", "jsonb", "integer[]", "int4range", "tstzmultirange", "inet", "bit(3)"] {
+        for text in
+            ["integer", "numeric", "text", "jsonb", "integer[]", "int4range", "tstzmultirange", "inet", "bit(3)"]
+        {
             assert!(is_binary_stable(oid_of_type_text(text).unwrap()), "{text}");
         }
         for text in ["regclass", "money", "regclass[]", "aclitem", "record"] {
