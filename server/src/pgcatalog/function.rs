@@ -7,7 +7,7 @@
 use super::object::{cast, class_oid, format_type, is_type, object_oid, text};
 use super::snapshot::Catalog;
 use super::text_function;
-use super::value::{Value, array_of, element_of};
+use super::value::{Value, array_of};
 use crate::pg_types::oid;
 use crate::settings::SERVER_VERSION;
 use catalog::{Error, ErrorKind, Result, quote_ident};
@@ -47,8 +47,6 @@ pub(crate) enum Returns {
     Is(u32),
     /// That of an argument.
     Same(usize),
-    /// The element type of an argument.
-    Element(usize),
     /// An array of an argument's type.
     ArrayOf(usize),
 }
@@ -62,7 +60,6 @@ impl Returns {
         match self {
             Self::Is(type_oid) => type_oid,
             Self::Same(i) => if at(i) == oid::UNKNOWN { oid::TEXT } else { at(i) },
-            Self::Element(i) => element_of(at(i)).unwrap_or(oid::TEXT),
             Self::ArrayOf(i) => array_of(at(i)),
         }
     }

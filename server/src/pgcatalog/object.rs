@@ -1,6 +1,6 @@
 //! Names and numbers of objects, and casts between types: what `regclass` and its kin read and show.
 
-use super::layout::{type_named, type_of};
+use super::layout::type_of;
 use super::rows::{procedure_names, procedure_oid, relation_text};
 use super::snapshot::Catalog;
 use super::value::{self, Value, element_of, is_integer, is_numbered, is_reg, is_textual, written_type};
@@ -236,11 +236,6 @@ pub(crate) fn class_oid(name: &str) -> Option<u32> {
 /// Whether a type is known by this oid.
 pub(crate) fn is_type(catalog: &Catalog, type_oid: u32) -> bool {
     type_of(type_oid).is_some() || catalog.foreign_types.iter().any(|(oid, _)| *oid == type_oid)
-}
-
-/// The oid of a built-in type by its internal name; text for one that is not known.
-pub(crate) fn named(name: &str) -> u32 {
-    type_named(name).map_or(oid::TEXT, |t| t.oid)
 }
 
 #[cfg(test)]

@@ -232,7 +232,7 @@ impl Catalog {
                     Err(error) => debug!(source = source.name, %error, "tables could not be listed for the client catalog"),
                 }
             }
-            if needs.columns && let Some(list) = known.tables.clone() {
+            if needs.relations && let Some(list) = known.tables.clone() {
                 let wanted = wanted(source, &list, needs, is_connected);
                 let missing: Vec<TableName> = wanted.into_iter().filter(|n| !known.described.contains_key(n)).collect();
                 if !missing.is_empty() {
@@ -332,8 +332,8 @@ fn mentions(literals: &[String], source: &str) -> bool {
     })
 }
 
-/// The tables that a query is about: those whose name or oid is among its literals; when it names
-/// none, all of the client's own source.
+/// The tables that a query needs complete: those whose oid is among its literals and, when it looks
+/// at columns, those whose name is; when it names none then, all of the client's own source.
 fn wanted(source: &Source, list: &TableList, needs: &Needs, is_connected: bool) -> Vec<TableName> {
     let literals: HashSet<&str> = needs
         .literals
@@ -347,14 +347,16 @@ fn wanted(source: &Source, list: &TableList, needs: &Needs, is_connected: bool) 
         .iter()
         .filter(|table| {
             let name = &table.name;
-            literals.contains(name.table.as_str())
-                || literals.contains(table_oid(source.id, name).to_string().as_str())
-                || literals.contains(name.quoted().as_str())
-                || literals.contains(format!("{}.{}", source.name, name).as_str())
+            let is_named = || {
+                literals.contains(name.table.as_str())
+                    || literals.contains(name.quoted().as_str())
+                    || literals.contains(format!("{}.{}", source.name, name).as_str())
+            };
+            literals.contains(table_oid(source.id, name).to_string().as_str()) || needs.columns && is_named()
         })
         .map(|table| table.name.clone())
         .collect();
-    if !named.is_empty() || !is_connected {
+    if !named.is_empty() || !is_connected || !needs.columns {
         return named;
     }
     list.iter().take(DESCRIBED_MAX).map(|table| table.name.clone()).collect()
@@ -576,9 +578,11 @@ impl<'a> Builder<'a> {
         let mut path = vec![PG_CATALOG];
         let explicit = written.iter().filter_map(|name| catalog.namespaces.iter().find(|n| &n.name == name)).map(|n| n.oid);
         let mut rest: Vec<u32> = explicit.collect();
-        // The source's own schemas stand where visible_schemas puts them, the system tables last.
         rest.extend(std::mem::take(&mut catalog.path));
-        rest.extend(catalog.namespaces.iter().find(|n| n.name == system::SCHEMA).map(|n| n.oid));
+        if self.scope.connected.is_none() {
+            // In the gateway's own database the system tables need no schema.
+            rest.extend(catalog.namespaces.iter().find(|n| n.name == system::SCHEMA).map(|n| n.oid));
+        }
         for oid in rest {
             if !path.contains(&oid) {
                 path.push(oid);

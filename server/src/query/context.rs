@@ -5,6 +5,7 @@
 //! its functions when the planner asks. What all sessions share is the memory pool, the place for
 //! spilled data and DataFusion's own functions.
 
+use super::checked::CheckedArithmetic;
 use super::error::map_error;
 use super::function::{Input, is_override, of_catalog};
 use super::types::Types;
@@ -90,7 +91,8 @@ fn engine(memory_bytes: usize) -> Result<SessionState> {
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_str("datafusion.execution.time_zone", "UTC");
-    Ok(SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build())
+    let builder = SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime);
+    Ok(builder.with_analyzer_rule(Arc::new(CheckedArithmetic)).build())
 }
 
 /// The tables and functions of one statement.
@@ -200,6 +202,13 @@ pub(crate) fn has_function(state: &SessionState, name: &str) -> bool {
             || state.window_functions().contains_key(name)
             || state.higher_order_functions().contains_key(name)
             || name == "unnest")
+}
+
+/// Whether a name is that of a window function and of nothing else.
+pub(crate) fn is_only_window(state: &SessionState, name: &str) -> bool {
+    state.window_functions().contains_key(name)
+        && !state.aggregate_functions().contains_key(name)
+        && !state.scalar_functions().contains_key(name)
 }
 
 /// Reads literals beside values of types whose text form Arrow does not know.

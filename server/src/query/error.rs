@@ -7,6 +7,8 @@ use catalog::error::nearest;
 use catalog::{Error, ErrorKind};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError, Span};
+use regex::Regex;
+use std::sync::LazyLock;
 
 /// DataFusion's errors in PostgreSQL's words; our own errors pass unchanged.
 pub fn map_error(error: DataFusionError) -> Error {
@@ -205,33 +207,55 @@ fn arrow(error: ArrowError) -> Error {
     }
 }
 
+/// PostgreSQL's word for an Arrow type as DataFusion prints it.
+pub(super) fn type_word(arrow: &str) -> String {
+    let head = arrow.split('(').next().unwrap_or(arrow).trim();
+    match head {
+        "Int8" | "Int16" | "UInt8" => "smallint",
+        "Int32" | "UInt16" => "integer",
+        "Int64" | "UInt32" => "bigint",
+        "UInt64" | "Decimal32" | "Decimal64" | "Decimal128" | "Decimal256" => "numeric",
+        "Float16" | "Float32" => "real",
+        "Float64" => "double precision",
+        "Utf8" | "LargeUtf8" | "Utf8View" => "text",
+        "Binary" | "LargeBinary" | "BinaryView" => "bytea",
+        "Boolean" => "boolean",
+        "Date32" | "Date64" => "date",
+        "Time32" | "Time64" => "time",
+        "Timestamp" if arrow.contains("None") || !arrow.contains(',') => "timestamp",
+        "Timestamp" => "timestamp with time zone",
+        "Interval" | "Duration" => "interval",
+        "Null" => "unknown",
+        other => return other.to_owned(),
+    }
+    .to_owned()
+}
+
 /// A value that is not of its type: 22P02 for text, 22003 for a number that is too large.
 fn cast(text: &str) -> Error {
+    static OUT_OF_RANGE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"Can't cast value (.+) to type (\S+)").ok());
+    if let Some(found) = OUT_OF_RANGE.as_ref().and_then(|r| r.captures(text)) {
+        let type_name = type_word(&found[2]);
+        return Error::new(ErrorKind::NumericRange, format!("value \"{}\" is out of range for type {type_name}", &found[1]));
+    }
     let quoted = text.split('\'').nth(1).or_else(|| text.split('"').nth(1));
     let is_text = text.contains("Cannot cast string") || text.contains("Error parsing") || text.contains("parse");
     match quoted {
         Some(value) if is_text => {
-            let type_name = ["Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64", "Boolean", "Decimal", "Date", "Time64", "timestamp", "Timestamp", "Interval"]
-                .into_iter()
-                .filter(|word| text.contains(word))
-                .max_by_key(|word| word.len());
-            let type_name = match type_name {
-                Some("Int8" | "Int16" | "UInt8") => "smallint",
-                Some("Int32" | "UInt16") => "integer",
-                Some("Int64" | "UInt32" | "UInt64") => "bigint",
-                Some("Float32") => "real",
-                Some("Float64") => "double precision",
-                Some("Boolean") => "boolean",
-                Some("Decimal") => "numeric",
-                Some("Date") => "date",
-                Some("Time64") => "time",
-                Some("Interval") => "interval",
-                Some("timestamp" | "Timestamp") => "timestamp",
-                _ => return Error::new(ErrorKind::InvalidText, tidy(text)),
-            };
-            Error::new(ErrorKind::InvalidText, format!("invalid input syntax for type {type_name}: \"{value}\""))
+            const TYPES: &[&str] = &[
+                "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64", "Boolean",
+                "Decimal128", "Decimal256", "Date32", "Date64", "Time64", "timestamp", "Timestamp", "Interval",
+            ];
+            match TYPES.iter().filter(|word| text.contains(**word)).max_by_key(|word| word.len()) {
+                Some(word) => {
+                    let word = if *word == "timestamp" { "timestamp".to_owned() } else { type_word(word) };
+                    Error::new(ErrorKind::InvalidText, format!("invalid input syntax for type {word}: \"{value}\""))
+                }
+                None => Error::new(ErrorKind::InvalidText, tidy(text)),
+            }
         }
-        _ if text.contains("Can't cast value") || text.contains("out of range") || text.contains("too large") || text.contains("overflow") => {
+        _ if text.contains("out of range") || text.contains("too large") || text.contains("overflow") => {
             Error::new(ErrorKind::NumericRange, tidy(text))
         }
         _ => Error::new(ErrorKind::InvalidText, tidy(text)),
@@ -272,24 +296,38 @@ fn plan(text: &str) -> Error {
     if lower.starts_with("table '") && lower.contains("not found") {
         return Error::new(ErrorKind::UndefinedTable, format!("relation \"{quoted}\" does not exist"));
     }
-    if lower.contains("failed to coerce arguments")
-        || lower.contains("no function matches")
-        || lower.contains("candidate functions")
-        || lower.contains("does not support zero arguments")
-        || lower.contains("expects ") && lower.contains("argument")
-    {
-        return Error::new(ErrorKind::UndefinedFunction, tidy(text))
-            .with_hint("You might need to add explicit type casts.");
-    }
-    if lower.contains("cannot coerce arithmetic expression") || lower.contains("cannot infer common argument type") {
-        return Error::new(ErrorKind::UndefinedFunction, tidy(text))
-            .with_hint("No operator matches the given argument types. You might need to add explicit type casts.");
+    if let Some(error) = operator_or_function(text) {
+        return error;
     }
     if lower.contains("unique expression names") || lower.contains("specified more than once") || lower.contains("duplicate") {
         return Error::new(ErrorKind::DuplicateColumn, tidy(text));
     }
+    if lower.contains("must appear in the group by clause") {
+        let column = text.split("column \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("");
+        let column = column.rsplit('.').next().unwrap_or(column);
+        return Error::new(
+            ErrorKind::Remote("42803".into()),
+            format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+        );
+    }
     if lower.contains("group by") || lower.contains("non-aggregate") {
         return Error::new(ErrorKind::Remote("42803".into()), tidy(text));
+    }
+    if lower.contains("non-boolean predicate") {
+        return Error::new(ErrorKind::TypeMismatch, "argument of WHERE must be type boolean");
+    }
+    if lower.starts_with("invalid qualifier") {
+        let table = text.trim_start_matches("Invalid qualifier").trim();
+        return Error::new(ErrorKind::UndefinedTable, format!("missing FROM-clause entry for table \"{table}\""));
+    }
+    if lower.starts_with("limit must be") || lower.starts_with("offset must be") {
+        return Error::new(ErrorKind::Remote("2201W".into()), tidy(text));
+    }
+    if lower.starts_with("order by column out of bounds") {
+        return Error::new(ErrorKind::NoKey, "ORDER BY position is not in select list");
+    }
+    if lower.contains("different number of columns") {
+        return Error::new(ErrorKind::Syntax, "each query of a set operation must have the same number of columns");
     }
     if lower.contains("unsupported") || lower.contains("not supported") {
         return Error::new(ErrorKind::Unsupported, tidy(text));
@@ -301,6 +339,42 @@ fn plan(text: &str) -> Error {
         return Error::new(ErrorKind::Syntax, tidy(text));
     }
     Error::new(ErrorKind::TypeMismatch, tidy(text))
+}
+
+/// An operator or a function that is there, but not for these types.
+fn operator_or_function(text: &str) -> Option<Error> {
+    const HINT: &str =
+        "No function or operator of that name takes these argument types. You might need to add explicit type casts.";
+    static OPERATOR: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"(?:arithmetic expression|comparison operation|coerce) (\S+(?:\([^)]*\))?) (\S+) (\S+(?:\([^)]*\))?)(?: to valid types|\s*$)").ok()
+    });
+    let lower = text.to_ascii_lowercase();
+    if (lower.contains("cannot coerce arithmetic expression") || lower.contains("cannot infer common argument type"))
+        && let Some(found) = OPERATOR.as_ref().and_then(|r| r.captures(text))
+    {
+        let (left, right) = (type_word(&found[1]), type_word(&found[3]));
+        let message = format!("operator does not exist: {left} {} {right}", &found[2]);
+        return Some(Error::new(ErrorKind::UndefinedFunction, message).with_hint(HINT));
+    }
+    let is_about_arguments = lower.contains("failed to coerce arguments")
+        || lower.contains("failed to match any signature")
+        || lower.contains("no function matches")
+        || lower.contains("candidate functions")
+        || lower.contains("does not support zero arguments")
+        || lower.contains("expects ") && lower.contains("argument")
+        || lower.contains("function '") && lower.contains(" requires ")
+        || lower.contains("cannot infer common argument type")
+        || lower.contains("cannot coerce");
+    if !is_about_arguments {
+        return None;
+    }
+    let name = text.split("unction '").nth(1).and_then(|rest| rest.split('\'').next());
+    let name = name.or_else(|| text.split("arguments for ").nth(1).and_then(|rest| rest.split_whitespace().next()));
+    let message = match name.map(|n| n.trim_matches(['\'', '(', ')'])) {
+        Some(name) => format!("function {name} does not exist for these arguments"),
+        None => tidy(text),
+    };
+    Some(Error::new(ErrorKind::UndefinedFunction, message).with_hint(HINT))
 }
 
 fn schema(error: SchemaError, span: Option<Span>) -> (Error, Option<Span>) {
@@ -315,7 +389,11 @@ fn schema(error: SchemaError, span: Option<Span>) -> (Error, Option<Span>) {
                 .with_column(&field.name);
             (error, span)
         }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+        SchemaError::DuplicateQualifiedField { qualifier, .. } => {
+            let message = format!("table name \"{}\" specified more than once", qualifier.table());
+            (Error::new(ErrorKind::Remote("42712".into()), message), span)
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
             let error = Error::new(ErrorKind::DuplicateColumn, format!("column \"{name}\" specified more than once"))
                 .with_column(name);
             (error, span)
@@ -427,12 +505,33 @@ mod tests {
                 "invalid input syntax for type integer: \"x\"",
             ),
             (
-                ArrowError::CastError("Can't cast value 300 to type Int8".into()),
+                ArrowError::CastError("Can't cast value 300 to type Int16".into()),
                 "22003",
-                "can't cast value 300 to type Int8",
+                "value \"300\" is out of range for type smallint",
             ),
         ] {
             let error = map_error(DataFusionError::ArrowError(Box::new(error), None));
+            assert_eq!((error.sqlstate(), error.message()), (code, message));
+        }
+    }
+
+    #[test]
+    fn missing_operators_and_functions_are_named() {
+        for (text, code, message) in [
+            (
+                "Cannot coerce arithmetic expression Utf8 + Int64 to valid types",
+                "42883",
+                "operator does not exist: text + bigint",
+            ),
+            (
+                "Function 'sum' failed to match any signature, errors: Error during planning: x",
+                "42883",
+                "function sum does not exist for these arguments",
+            ),
+            ("UNION queries have different number of columns", "42601", "each query of a set operation must have the same number of columns"),
+            ("Invalid qualifier nosuch", "42P01", "missing FROM-clause entry for table \"nosuch\""),
+        ] {
+            let error = map_error(DataFusionError::Plan(text.into()));
             assert_eq!((error.sqlstate(), error.message()), (code, message));
         }
     }

@@ -5,6 +5,7 @@
 //! what DataFusion reads, [`context`] gives it tables and functions, [`error`] turns its errors into
 //! PostgreSQL's. Planning and running happen on the gateway's query runtime, never on the wire's.
 
+mod checked;
 mod context;
 mod discovery;
 pub(crate) mod error;
@@ -20,6 +21,7 @@ mod source_tables;
 mod tests;
 mod types;
 
+pub use checked::CheckedArithmetic;
 pub use discovery::{DiscoveryCache, KnownFacts, TableList};
 pub use error::map_error;
 pub use resolve::missing_table;

@@ -1,7 +1,7 @@
 //! From a query's AST to something that runs: the client catalog answers what is its own, DataFusion
 //! plans the rest.
 
-use super::context::{Context, has_function, parser_options, state, time_zone};
+use super::context::{Context, has_function, is_only_window, parser_options, state, time_zone};
 use super::error::{map_error, map_error_in, position};
 use super::names::{OutputNames, last_part, name_outputs};
 use super::resolve::{Scope, Target, relations};
@@ -10,6 +10,7 @@ use super::source_tables::tables;
 use super::types::parameter_field;
 use crate::outcome::OutputColumn;
 use crate::pg_types::{oid, pg_type_of};
+use crate::pgcatalog::value::{is_reg, written_type};
 use crate::pgcatalog::{CatalogQuery, asks_for_catalog, function, needs, snapshot::Catalog};
 use catalog::{Error, ErrorKind, Result};
 use datafusion::arrow::datatypes::FieldRef;
@@ -147,6 +148,13 @@ impl Statement {
         let count = highest_parameter(&self.query).max(self.types.len());
         let mut types: Vec<Option<u32>> = self.types.clone();
         types.resize(count, None);
+        for (index, cast_to) in cast_parameters(&self.query) {
+            if let Some(place) = types.get_mut(index)
+                && place.is_none_or(|t| t == 0 || t == oid::UNKNOWN)
+            {
+                *place = Some(cast_to);
+            }
+        }
         let mut fields: Vec<Option<FieldRef>> =
             types.iter().map(|t| t.and_then(|t| parameter_field(t, &zone))).collect();
         let mut spelling: HashMap<String, String> = HashMap::new();
@@ -232,9 +240,34 @@ fn other_spelling(error: &DataFusionError) -> Option<(String, String)> {
     }
 }
 
+/// Parameters (from 0) that are cast, and to what: that is their type, as in PostgreSQL.
+fn cast_parameters(query: &ast::Query) -> Vec<(usize, u32)> {
+    struct Casts(Vec<(usize, u32)>);
+    impl ast::Visitor for Casts {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+            if let ast::Expr::Cast { expr, data_type, .. } = expr
+                && let ast::Expr::Value(value) = expr.as_ref()
+                && let ast::Value::Placeholder(name) = &value.value
+                && let Some(number) = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok())
+                && let Some((type_oid, _)) = written_type(&data_type.to_string())
+                && !is_reg(type_oid)
+                && number > 0
+            {
+                self.0.push((number - 1, type_oid));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut visitor = Casts(vec![]);
+    let _ = ast::Visit::visit(query, &mut visitor);
+    visitor.0
+}
+
 /// One call in a query.
 struct Call {
     name: String,
+    is_window: bool,
     line: u64,
     column: u64,
 }
@@ -251,7 +284,12 @@ fn calls(query: &ast::Query) -> Vec<Call> {
                     Some(ast::ObjectNamePart::Identifier(ident)) => ident.span.start,
                     _ => return ControlFlow::Continue(()),
                 };
-                self.0.push(Call { name: last_part(&call.name), line: start.line, column: start.column });
+                self.0.push(Call {
+                    name: last_part(&call.name),
+                    is_window: call.over.is_some(),
+                    line: start.line,
+                    column: start.column,
+                });
             }
             ControlFlow::Continue(())
         }
@@ -266,6 +304,14 @@ fn check_functions(state: &SessionState, calls: &[Call], text: &str) -> Result<(
     // What the planner itself knows without a function of that name.
     const SPECIAL: &[&str] = &["map", "make_map", "unnest", "unnest_outer", "array", "grouping", "struct", "row"];
     for call in calls {
+        let at = |error: Error| match position(text, call.line, call.column) {
+            Some(at) => error.with_position(at),
+            None => error,
+        };
+        if !call.is_window && is_only_window(state, &call.name) {
+            let message = format!("window function {} requires an OVER clause", call.name);
+            return Err(at(Error::new(ErrorKind::Remote("42809".into()), message)));
+        }
         if has_function(state, &call.name) || function::find(&call.name).is_some() || SPECIAL.contains(&call.name.as_str()) {
             continue;
         }
@@ -275,10 +321,7 @@ fn check_functions(state: &SessionState, calls: &[Call], text: &str) -> Result<(
             Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
             None => error.with_hint("No function of that name is known here."),
         };
-        return Err(match position(text, call.line, call.column) {
-            Some(at) => error.with_position(at),
-            None => error,
-        });
+        return Err(at(error));
     }
     Ok(())
 }

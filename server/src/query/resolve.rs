@@ -1,8 +1,9 @@
 //! Which table a name in a query means.
 //!
-//! One part: `pg_catalog` first, then the schemas of `search_path`, then `tidegate`. Two parts: a
-//! schema of the database that the client is connected to. Three parts: `source.schema.table`.
-//! The client's database is `tidegate`, or a source when it connected with the source's name.
+//! One part: `pg_catalog` first, then the schemas of `search_path`. Two parts: a schema of the
+//! database that the client is connected to. Three parts: `source.schema.table`.
+//! The client's database is `tidegate`, where the system tables need no schema, or a source when it
+//! connected with the source's name.
 //! Remote names match exactly first; an unquoted one then matches without regard to case, if only
 //! one does.
 
@@ -119,16 +120,21 @@ impl Scope {
         if path.iter().any(|s| s == "information_schema") && pgcatalog::has_relation("information_schema", &name) {
             return Ok(Target::Catalog { schema: "information_schema", name });
         }
-        if system::catalog().iter().any(|t| t.name == name) {
+        let is_system = system::catalog().iter().any(|t| t.name == name);
+        if is_system && (self.connected.is_none() || path.iter().any(|s| s == system::SCHEMA)) {
             return Ok(Target::System(name));
         }
         let error = Error::new(ErrorKind::UndefinedTable, format!("relation {} does not exist", quoted(&[table])));
+        if is_system {
+            return Err(error.with_hint(format!("Perhaps you meant \"tidegate.{name}\".")));
+        }
         let list = match &self.connected {
             Some(source) => Some(self.list(&source.name).await?),
             None => None,
         };
         let remote = list.iter().flat_map(|list| list.iter()).map(|t| t.name.table.as_str());
-        match nearest(&name, system::catalog().iter().map(|t| t.name).chain(remote)) {
+        let own = system::catalog().iter().map(|t| t.name).filter(|_| self.connected.is_none());
+        match nearest(&name, own.chain(remote)) {
             Some(near) => Err(error.with_hint(format!("Perhaps you meant \"{near}\"."))),
             None if self.connected.is_none() => {
                 Err(error.with_hint("Tables of sources have three parts: source.schema.table."))
