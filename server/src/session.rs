@@ -442,3 +442,91 @@ impl SessionRegistry {
         self.sessions.lock().values().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use catalog::definition::{Secret, SecretBackend, Source};
+    use catalog::store::{KeySource, SecretText};
+
+    fn secret(store: &Store, name: &str) -> Change {
+        let secret = Secret {
+            id: store.next_id().unwrap(),
+            name: name.to_owned(),
+            backend: SecretBackend::Store,
+            version: 1,
+            owned_by_source: None,
+            owner: "me".into(),
+            comment: None,
+            created_at: now(),
+            altered_at: now(),
+        };
+        Change::PutSecret { secret, value: Some(SecretText::new("x".into())) }
+    }
+
+    fn source(id: i64, altered_at: i64) -> Source {
+        Source {
+            id,
+            name: "s".into(),
+            source_type: "sample".into(),
+            options: Default::default(),
+            owner: "me".into(),
+            comment: None,
+            created_at: 1,
+            altered_at,
+        }
+    }
+
+    fn session() -> (Arc<Session>, mpsc::UnboundedReceiver<Notice>) {
+        Session::new(1, "me".into(), "tidegate".into(), String::new(), Settings::new())
+    }
+
+    #[test]
+    fn a_block_shows_its_changes_to_itself_and_to_others_only_after_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), KeySource::File).unwrap();
+        let (writer, _n1) = session();
+        let (reader, _n2) = session();
+        writer.begin(None);
+        let base = writer.snapshot(&store);
+        writer.apply(&store, &base, vec![secret(&store, "one")], vec![]).unwrap();
+        assert!(writer.snapshot(&store).secret("one").is_some());
+        assert!(reader.snapshot(&store).secret("one").is_none());
+        writer.commit(&store).unwrap();
+        assert!(reader.snapshot(&store).secret("one").is_some());
+    }
+
+    #[test]
+    fn rollback_to_a_savepoint_forgets_what_came_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), KeySource::File).unwrap();
+        let (session, _notices) = session();
+        session.begin(None);
+        let base = session.snapshot(&store);
+        session.apply(&store, &base, vec![secret(&store, "one")], vec![]).unwrap();
+        session.savepoint("p").unwrap();
+        session.apply(&store, &base, vec![secret(&store, "two")], vec![]).unwrap();
+        session.fail();
+        session.rollback_to("p").unwrap();
+        assert_eq!(session.status(), TransactionStatus::InBlock);
+        session.commit(&store).unwrap();
+        let after = store.snapshot();
+        assert!(after.secret("one").is_some() && after.secret("two").is_none());
+    }
+
+    #[test]
+    fn a_definition_that_somebody_else_changed_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), KeySource::File).unwrap();
+        let id = store.next_id().unwrap();
+        store.commit_any(|_| Ok(vec![Change::PutSource(source(id, 1))])).unwrap();
+        let (session, _notices) = session();
+        session.begin(None);
+        let base = session.snapshot(&store);
+        session.apply(&store, &base, vec![Change::PutSource(source(id, 2))], vec![]).unwrap();
+        store.commit_any(|_| Ok(vec![Change::PutSource(source(id, 3))])).unwrap();
+        let error = session.commit(&store).map(|_| ()).unwrap_err();
+        assert_eq!(error.sqlstate(), "40001");
+        assert_eq!(store.snapshot().source("s").unwrap().altered_at, 3);
+    }
+}

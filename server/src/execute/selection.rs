@@ -174,3 +174,47 @@ async fn check_columns(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(schema: &str, table: &str) -> TableItem {
+        TableItem::Matching { schema: schema.into(), table: table.into() }
+    }
+
+    #[test]
+    fn a_pattern_matches_the_whole_name_and_no_part_of_it() {
+        let name = TableName::new("shop_1", "orders");
+        assert!(matches(&item(r"shop_\d+", "orders"), &name).unwrap());
+        assert!(matches(&item(".*", "a|orders"), &name).unwrap());
+        assert!(!matches(&item("shop", ".*"), &name).unwrap());
+        assert!(!matches(&item(".*", "order"), &name).unwrap());
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_is_named() {
+        let error = matches(&item("(", ".*"), &TableName::new("a", "b")).unwrap_err();
+        assert_eq!(error.sqlstate(), "2201B");
+        assert_eq!(error.message(), "invalid regular expression: (");
+    }
+
+    #[test]
+    fn a_listed_name_is_exact_and_a_lone_other_case_is_found() {
+        let table = |name: &str| TableSchema {
+            name: TableName::new("public", name),
+            kind: TableKind::Table,
+            columns: vec![],
+            primary_key: vec![],
+            unique_keys: vec![],
+            rows_estimate: None,
+            bytes_estimate: None,
+            comment: None,
+        };
+        let listed = [table("Orders"), table("MIXED"), table("mixed")];
+        assert_eq!(resolve("s", &TableName::new("public", "orders"), &listed).unwrap().table, "Orders");
+        assert_eq!(resolve("s", &TableName::new("public", "mixed"), &listed).unwrap().table, "mixed");
+        let error = resolve("s", &TableName::new("public", "Mixed"), &listed).unwrap_err();
+        assert_eq!(error.sqlstate(), "42P01");
+    }
+}

@@ -267,3 +267,19 @@ fn text(value: Value) -> Option<String> {
         Value::Date(day) => chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).map(|t| t.format("%Y-%m-%d").to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_like;
+
+    #[test]
+    fn like_knows_both_wildcards_and_the_escape() {
+        assert!(is_like("orders", "ord%"));
+        assert!(is_like("orders", "order_"));
+        assert!(!is_like("orders", "order"));
+        assert!(is_like("a_b", r"a\_b"));
+        assert!(!is_like("axb", r"a\_b"));
+        assert!(is_like("a.b", "a.b"));
+        assert!(!is_like("axb", "a.b"));
+    }
+}

@@ -78,3 +78,28 @@ pub fn number(job: &Job, name: &str) -> usize {
 pub fn boolean(options: &OptionMap, name: &str) -> bool {
     text(options, name).and_then(parse_bool).unwrap_or(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str, value: &str) -> OptionMap {
+        OptionMap::from([(name.to_owned(), OptionValue::Text(value.to_owned()))])
+    }
+
+    #[test]
+    fn what_is_specified_and_not_built_is_not_unknown() {
+        let check = |name: &str| check(&one(name, "1"), &[SYNC_JOB_OPTIONS], "a sync job", "s").unwrap_err();
+        assert_eq!(check("batch_rows").sqlstate(), "0A000");
+        assert_eq!(check("batch_row").sqlstate(), "HV00D");
+    }
+
+    #[test]
+    fn every_default_is_a_value_that_its_own_option_takes() {
+        for spec in SYNC_JOB_OPTIONS.iter().chain(SINK_TABLE_OPTIONS) {
+            if let Some(default) = spec.default_value {
+                catalog::option::check_value(spec, default).unwrap();
+            }
+        }
+    }
+}

@@ -568,6 +568,10 @@ async fn finish(gateway: &Arc<Gateway>, live: &Arc<LiveRun>, failed: Failed) {
         (None, 0) => RunState::Succeeded,
         (None, _) => RunState::Failed,
     };
+    if run.state == RunState::Succeeded {
+        // A run that failed knows of the first row that ended a table, not of those behind it.
+        run.rows_error = run.rows_skipped;
+    }
     let (state, name, run_id, total) = (run.state, run.job_name.clone(), run.id, live.tables.len());
     let g = gateway.clone();
     log_failure("a run", blocking(move || g.store.put_run(&run)).await);
