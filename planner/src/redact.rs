@@ -10,6 +10,7 @@
 //! Comments are dropped. A text that cannot be cut into tokens keeps its first two words.
 
 use crate::parse::{Lexed, is_literal, is_word, word_of};
+use catalog::error::nearest;
 use datafusion_sql::sqlparser::tokenizer::Token;
 use regex::{Captures, Regex};
 use std::ops::Range;
@@ -25,6 +26,12 @@ const SECRET_PARTS: &[&str] = &[
     "apikey", "account_key", "sas_key", "jaas", "sslkey", "ssh_key", "encryption_key", "signing_key", "connection_string",
 ];
 
+/// Whole words of names whose values are secret.
+const SECRET_WORDS: &[&str] = &["pass", "pw"];
+/// What a name may be a misspelling of, and from which length on it is looked for.
+const TYPO_PARTS: &[&str] = &["password", "passphrase", "credential", "secret"];
+const TYPO_BYTES_MIN: usize = 6;
+
 /// The text with secret literals masked and comments dropped.
 pub fn redact(sql: &str) -> String {
     redact_text(sql, 0)
@@ -33,7 +40,12 @@ pub fn redact(sql: &str) -> String {
 /// Whether a name looks like that of a secret. Better a harmless value masked than a secret shown.
 pub(crate) fn is_secret_key(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace(['.', '-'], "_");
-    SECRET_PARTS.iter().any(|part| name.contains(part))
+    let is_spelt_so = SECRET_PARTS.iter().any(|part| name.contains(part));
+    // `pasword = '..'` is refused as an unknown option, and its value is a password all the same.
+    is_spelt_so
+        || name.split('_').chain([name.as_str()]).any(|word| {
+            SECRET_WORDS.contains(&word) || word.len() >= TYPO_BYTES_MIN && nearest(word, TYPO_PARTS.iter().copied()).is_some()
+        })
 }
 
 /// One statement's tokens, redacted.
@@ -343,6 +355,8 @@ mod tests {
         masked("ALTER SOURCE a SET (PassWord = $1)", "ALTER SOURCE a SET (PassWord = $1)");
         masked("ALTER SOURCE a SET (tokens = ('x', 5, y), host = 'h')", "ALTER SOURCE a SET (tokens = ('***', '***', '***'), host = 'h')");
         masked("ALTER SOURCE a SET (password = hun-ter2!, host = 'h')", "ALTER SOURCE a SET (password = '***', host = 'h')");
+        masked("ALTER SOURCE a SET (pasword = 'x', pw = 'y', host = 'h')", "ALTER SOURCE a SET (pasword = '***', pw = '***', host = 'h')");
+        masked("ALTER SOURCE a SET (passowrd = 'x', path = 'p')", "ALTER SOURCE a SET (passowrd = '***', path = 'p')");
         masked("VALIDATE SOURCE TYPE pg WITH (password $$x$$)", "VALIDATE SOURCE TYPE pg WITH (password '***')");
         masked("SET my.password TO 'x'", "SET my.password TO '***'");
         masked("SELECT set_config('my.password', 'x', true)", "SELECT set_config('my.password', '***', true)");

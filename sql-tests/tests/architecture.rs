@@ -78,6 +78,10 @@ fn arrows_point_only_downward() {
     for (name, (folder, dependencies)) in packages() {
         for key in dependencies {
             let Some(below) = member_of(&key) else { continue };
+            if below == folder {
+                // A crate that turns on a feature of its own for its tests.
+                continue;
+            }
             match (floor(&folder), floor(&below)) {
                 (Some(from), Some(to)) => {
                     assert!(to < from, "{name} (floor {from}) may not depend on {below} (floor {to})")

@@ -5,35 +5,43 @@ use tidegate_sql_tests::gateway::Gateway;
 use tidegate_sql_tests::random::Random;
 use tidegate_sql_tests::server;
 
-const KILLS: usize = 30;
+/// Kills of a load that takes a moment, and of one whose single steps take long enough to be hit.
+const KILLS: &[(usize, u64)] = &[(24, 30_000), (6, 500_000)];
+/// Row count and a sum over rows that no order and no repetition leaves the same.
 const DIGEST: &str = "SELECT string_agg(s, ' ' ORDER BY s) FROM (\
-    SELECT 'keyed ' || count(*) || ' ' || coalesce(md5(string_agg(t::text, ',' ORDER BY t::text)), '') AS s FROM load.keyed t \
-    UNION ALL SELECT 'keyless ' || count(*) || ' ' || coalesce(md5(string_agg(t::text, ',' ORDER BY t::text)), '') FROM load.keyless t \
-    UNION ALL SELECT 'empty ' || count(*) || ' ' || coalesce(md5(string_agg(t::text, ',' ORDER BY t::text)), '') FROM load.empty t) d";
+    SELECT 'keyed ' || count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) AS s FROM load.keyed t \
+    UNION ALL SELECT 'keyless ' || count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM load.keyless t \
+    UNION ALL SELECT 'empty ' || count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM load.empty t) d";
 /// Everything at a sink that is neither one of the three tables nor the table in which the sink
 /// remembers, in the transaction of the rows, which runs it has committed.
 const LEFTOVERS: &str = "SELECT string_agg(n.nspname || '.' || c.relname, ' ') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg_toast%' AND n.nspname NOT LIKE 'pg_temp%' \
     AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT (n.nspname = 'load' AND c.relname IN ('keyed', 'keyless', 'empty')) \
     AND NOT (n.nspname = 'tidegate' AND c.relname = 'sink_positions')";
-/// What the sink still remembers of runs: at most the last one of each table.
+/// What the sink remembers of runs: the last one of each table at most.
 const REMEMBERED: &str = "SELECT count(*) FROM tidegate.sink_positions";
 
 #[tokio::test]
 async fn whatever_is_killed_when_the_target_equals_the_source_and_nothing_is_left() {
+    let mut random = Random::new("kill -9");
+    for (kills, rows) in KILLS {
+        kill_at_random_points(&mut random, *kills, *rows).await;
+    }
+}
+
+async fn kill_at_random_points(random: &mut Random, kills: usize, rows: u64) {
     let (Some(source), Some(sink)) = (server::pg15(), server::pg18()) else { return };
     let (source, sink) = (source.database("crash"), sink.database("crash"));
-    source.psql(
+    source.psql(&format!(
         "CREATE SCHEMA load; \
          CREATE TABLE load.keyed (id bigint PRIMARY KEY, v text NOT NULL, n numeric(20,5)); \
-         INSERT INTO load.keyed SELECT g, md5(g::text) || repeat('x', 100), g * 1.00001 FROM generate_series(1, 60000) g; \
+         INSERT INTO load.keyed SELECT g, md5(g::text) || repeat('x', 100), g * 1.00001 FROM generate_series(1, {rows}) g; \
          CREATE TABLE load.keyless (v text); INSERT INTO load.keyless SELECT md5((g % 500)::text) FROM generate_series(1, 20000) g; \
-         CREATE TABLE load.empty (id int PRIMARY KEY)",
-    );
+         CREATE TABLE load.empty (id int PRIMARY KEY)"
+    ));
     // What readers must see until the load has succeeded once: the rows of before.
     sink.psql("CREATE SCHEMA load; CREATE TABLE load.keyed (id bigint PRIMARY KEY, v text NOT NULL, n numeric(20,5)); INSERT INTO load.keyed VALUES (-1, 'old', 0)");
     let expected = source.psql(DIGEST);
-    let mut random = Random::new("kill -9");
 
     let mut gateway = Gateway::start();
     gateway.allow_log("."); // a killed gateway warns about what it finds
@@ -50,7 +58,8 @@ async fn whatever_is_killed_when_the_target_equals_the_source_and_nothing_is_lef
     let whole = began.elapsed();
     assert_eq!(sink.psql(DIGEST), expected, "the load is right before anything is killed");
 
-    for kill in 1..=KILLS {
+    let mut hit = 0;
+    for kill in 1..=kills {
         sink.psql("TRUNCATE load.keyed, load.keyless, load.empty; INSERT INTO load.keyed VALUES (-1, 'old', 0)");
         client.must("RUN JOB load").await;
         let point = whole.mul_f64(random.below(1200) as f64 / 1000.0);
@@ -58,7 +67,8 @@ async fn whatever_is_killed_when_the_target_equals_the_source_and_nothing_is_lef
         gateway.kill();
         // Old rows or all of the new ones, in every table by itself.
         let seen = sink.psql("SELECT count(*) FROM load.keyed");
-        assert!(seen == "1" || seen == "60000", "kill {kill} after {point:?}: a reader sees {seen} rows");
+        assert!(seen == "1" || seen == rows.to_string(), "kill {kill} after {point:?}: a reader sees {seen} rows");
+        hit += usize::from(seen == "1");
         gateway.start_again();
         client = gateway.connect().await;
         let finished =
@@ -70,10 +80,14 @@ async fn whatever_is_killed_when_the_target_equals_the_source_and_nothing_is_lef
             "kill {kill} after {point:?} of {whole:?}: the target equals the source"
         );
         assert_eq!(sink.psql(LEFTOVERS), "", "kill {kill} after {point:?} of {whole:?}: nothing is left at the sink");
+        assert_eq!(sink.psql(REMEMBERED), "3", "kill {kill} after {point:?} of {whole:?}: one run for each table");
     }
+    println!("{hit} of {kills} kills came before the largest of {rows} rows was there, in loads of {whole:?}");
+    assert!(hit > 0, "no kill hit a load that was under way");
     let open = sink.psql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tidegate%' AND state <> 'idle'");
     assert_eq!(open, "0", "no session of a killed gateway works on");
     client.must("DROP JOB load").await;
+    assert_eq!(sink.psql(REMEMBERED), "0", "the sink forgets a job that is dropped");
     client.must("DROP SOURCE shop, wh").await;
 }
 

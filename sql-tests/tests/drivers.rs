@@ -1,4 +1,5 @@
-//! The four drivers: psycopg, node-postgres, pgx and pgjdbc connect, prepare and read system tables.
+//! Other programs: psycopg, node-postgres, pgx and pgjdbc connect, prepare and read system tables;
+//! DuckDB reads the Parquet files that we write.
 //!
 //! Each is a small program in `drivers/`. What it needs comes from its own registry once and is kept
 //! in the services' cache; without its toolchain or registry the test is a visible skip.
@@ -6,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tidegate_sql_tests::gateway::Gateway;
-use tidegate_sql_tests::{own_file, skip};
+use tidegate_sql_tests::{own_file, server, skip};
 
 /// Where downloads are kept between runs.
 fn cache() -> PathBuf {
@@ -59,18 +60,63 @@ fn drive(folder: &Path, program: &str, arguments: &[&str]) {
     assert!(output.status.success() && stdout.trim_end().ends_with("ok"), "{program} said:\n{stdout}\n{stderr}");
 }
 
+/// A Python with what a list of requirements names; None is a skip that has been said.
+fn python(folder: &Path, what: &str, requirements: &str) -> Option<String> {
+    // One for each list: tests run beside each other, and pip does not.
+    let venv = folder.join(requirements.trim_end_matches(".txt"));
+    let python = venv.join("bin/python");
+    if !python.exists() {
+        fetch(folder, what, "python3", &["-m", "venv", venv.to_str()?])?;
+    }
+    let python = python.to_str()?.to_owned();
+    fetch(folder, what, &python, &["-m", "pip", "install", "-q", "-r", requirements])?;
+    Some(python)
+}
+
 #[test]
 fn psycopg_connects_prepares_and_reads() {
     let folder = prepare("python");
-    let venv = folder.join("venv");
-    let python = venv.join("bin/python");
-    if !python.exists() && fetch(&folder, "psycopg", "python3", &["-m", "venv", venv.to_str().unwrap()]).is_none() {
-        return;
+    if let Some(python) = python(&folder, "psycopg", "requirements.txt") {
+        drive(&folder, &python, &["drive.py"]);
     }
-    let python = python.to_str().unwrap();
-    if fetch(&folder, "psycopg", python, &["-m", "pip", "install", "-q", "-r", "requirements.txt"]).is_some() {
-        drive(&folder, python, &["drive.py"]);
+}
+
+#[tokio::test]
+async fn duckdb_reads_the_parquet_that_we_write() {
+    let Some(server) = server::pg15() else { return };
+    let folder = prepare("python");
+    let Some(python) = python(&folder, "duckdb", "requirements-duck.txt") else { return };
+    let database = server.database("duck");
+    database.psql(
+        "CREATE TABLE public.t (id int PRIMARY KEY, small smallint, big bigint, price numeric(20,5), exact numeric, f real, d double precision, \
+         yes boolean, name text, raw bytea, day date, clock time, at timestamp, moment timestamptz, key uuid, doc jsonb, list int[]); \
+         INSERT INTO public.t VALUES (1, -32768, 9223372036854775807, -123456789012345.00001, 0.1234567890123456789012345678901234567890123, \
+         1.5, 1e300, true, 'Ä日🙂', '\\x00ff', '2026-02-03', '23:59:59.999999', '1999-12-31 23:59:59.999999', '2026-01-01 12:00:00+02', \
+         'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{\"a\": [1, null]}', '{1,NULL,3}'), (2)",
+    );
+    let gateway = Gateway::start();
+    let files = gateway.folder().join("lake");
+    let mut client = gateway.connect().await;
+    client.must(&format!("CREATE SOURCE shop TYPE postgres WITH ({})", database.source_options())).await;
+    client.must(&format!("CREATE SOURCE lake TYPE files WITH (path = '{}')", files.display())).await;
+    client.must("CREATE SYNC JOB duck FROM shop FOR TABLES (public.t) INTO lake MODE FULL WRITE OVERWRITE").await;
+    client.must("WAIT FOR JOB duck STATE finished TIMEOUT '30s'").await;
+    let glob = format!("{}/public/t/*.parquet", files.display());
+    let output = run(&folder, &python, &["duck.py", &glob]).expect("python was there a moment ago");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(
+        lines[0],
+        "id:INTEGER small:SMALLINT big:BIGINT price:DECIMAL(20,5) exact:VARCHAR f:FLOAT d:DOUBLE yes:BOOLEAN name:VARCHAR raw:BLOB \
+         day:DATE clock:TIME at:TIMESTAMP moment:TIMESTAMP WITH TIME ZONE key:UUID doc:JSON list:VARCHAR"
+    );
+    assert_eq!(lines.len(), 3, "{stdout}");
+    for word in ["-32768", "9223372036854775807", "Decimal('-123456789012345.00001')", "0.1234567890123456789012345678901234567890123", "Ä日🙂", "1e+300"] {
+        assert!(lines[1].contains(word), "{word} is missing in {}", lines[1]);
     }
+    client.must("DROP JOB duck").await;
+    client.must("DROP SOURCE shop, lake").await;
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod docs;
 mod drivers;
 mod exclusive;
 mod front;
+mod login;
 mod psql;
 mod secrets;
 mod slt;

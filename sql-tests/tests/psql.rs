@@ -47,11 +47,16 @@ async fn backslash_commands_work_over_sources() {
     client.must(&format!("CREATE SOURCE shop TYPE postgres WITH ({})", database.source_options())).await;
     client.must("CREATE SOURCE tpch TYPE sample").await;
 
-    has(&ask(&gateway, "\\l"), &["tidegate"]);
-    has(&ask(&gateway, "\\dn"), &["tidegate"]);
-    has(&ask(&gateway, "\\dt *.*"), &["orders", "lineitem"]);
-    let orders = ask(&gateway, "\\d shop.public.orders");
-    has(&orders, &["id", "bigint", "amount", "numeric", "text[]"]);
+    // A source is a database of its own, and beside the system tables a schema `source.schema`.
+    has(&ask(&gateway, "\\l"), &["tidegate", "shop", "tpch"]);
+    has(&ask(&gateway, "\\dn"), &["tidegate", "tpch.tpch"]);
+    has(&ask(&gateway, "\\dt \"shop.public\".*"), &["orders", "Mixed Case"]);
+    has(&ask(&gateway, "\\dt *.*"), &["orders", "lineitem", "job_runs"]);
+    let columns = &["id", "bigint", "not null", "amount", "numeric(12,2)", "text[]", "PRIMARY KEY"];
+    has(&ask(&gateway, "\\d \"shop.public\".orders"), columns);
+    let inside = ask(&gateway, "\\c shop\n\\dn\n\\dt\n\\d orders\nSELECT count(*) FROM orders");
+    has(&inside, &["public", "Mixed Case"]);
+    has(&inside, columns);
     has(&ask(&gateway, "SELECT count(*) FROM shop.public.\"Mixed Case\""), &["0"]);
     client.must("DROP SOURCE shop, tpch").await;
 }

@@ -179,6 +179,7 @@ fn failure(error: &tokio_postgres::Error) -> Failure {
     match error.as_db_error() {
         Some(said) => Failure::Statement(StatementError {
             severity: said.severity().to_owned(),
+            sqlstate: said.code().code().to_owned(),
             message: said.message().to_owned(),
             detail: said.detail().map(str::to_owned),
             hint: said.hint().map(str::to_owned),

@@ -30,6 +30,7 @@ pub(super) struct Script {
 #[derive(Debug, Clone)]
 pub(super) struct StatementError {
     pub(super) severity: String,
+    pub(super) sqlstate: String,
     pub(super) message: String,
     pub(super) detail: Option<String>,
     pub(super) hint: Option<String>,
@@ -40,6 +41,7 @@ impl From<&Error> for StatementError {
     fn from(error: &Error) -> Self {
         Self {
             severity: "ERROR".into(),
+            sqlstate: error.sqlstate().to_owned(),
             message: error.message().into(),
             detail: error.detail().map(Into::into),
             hint: error.hint().map(Into::into),
@@ -145,7 +147,7 @@ fn shows_all(text: &str, redacted: &str) -> bool {
 }
 
 fn report(name: &str, line: usize, error: &StatementError, excerpt: Option<(String, usize)>, statement: Option<&str>) -> String {
-    let mut out = format!("{name}:{line}: {}:  {}\n", error.severity, error.message);
+    let mut out = format!("{name}:{line}: {}:  {}: {}\n", error.severity, error.sqlstate, error.message);
     if let Some((text, column)) = excerpt {
         let head = format!("LINE {line}: ");
         out.push_str(&format!("{head}{text}\n{}^\n", " ".repeat(head.len() + column)));
@@ -205,6 +207,7 @@ mod tests {
     fn error(position: Option<usize>) -> StatementError {
         StatementError {
             severity: "ERROR".into(),
+            sqlstate: "42704".into(),
             message: "source \"shpo\" does not exist".into(),
             detail: None,
             hint: Some("Perhaps you meant \"shop\".".into()),
@@ -222,7 +225,7 @@ mod tests {
         let report = script.report(statement, &error(Some(position)));
         assert_eq!(
             report,
-            "a.sql:5: ERROR:  source \"shpo\" does not exist\n\
+            "a.sql:5: ERROR:  42704: source \"shpo\" does not exist\n\
              LINE 5:   x FROM shpo.a.b;\n                 ^\n\
              HINT:  Perhaps you meant \"shop\".\n\
              STATEMENT:  SELECT 'ä',\n  x FROM shpo.a.b\n"
@@ -250,7 +253,7 @@ mod tests {
     fn a_syntax_error_is_reported_where_it_is_and_hides_only_its_own_statement() {
         let text = "CREATE SECRET a AS 'hunter2';\nSELECT 1;\nSELEC 2;\n";
         let report = Script::parse("a.sql".into(), text.into()).err().unwrap();
-        assert!(report.starts_with("a.sql:3: ERROR:  syntax error"), "{report}");
+        assert!(report.starts_with("a.sql:3: ERROR:  42601: syntax error"), "{report}");
         assert!(report.contains("LINE 3: SELEC 2;\n        ^\n"), "{report}");
         assert!(report.contains("STATEMENT:  SELEC 2\n") && !report.contains("hunter2"), "{report}");
         let text = "SELECT 1;\nCREATE SECRT a AS 'hunter2';\n";
@@ -270,7 +273,7 @@ mod tests {
     fn a_backslash_command_is_named_as_such() {
         for text in ["SELECT 1;\n\\echo don't\nSELECT 2;", "SELECT 1;\n  \\set x 1\n"] {
             let report = Script::parse("a.sql".into(), text.into()).err().unwrap();
-            assert!(report.starts_with("a.sql:2: ERROR:  backslash commands are not supported"), "{report}");
+            assert!(report.starts_with("a.sql:2: ERROR:  42601: backslash commands are not supported"), "{report}");
             assert!(report.contains("HINT:  "), "{report}");
         }
         // Inside of a literal a backslash is a character.

@@ -5,12 +5,13 @@ use super::option::{Owner, resolve};
 use super::source::exists_notice_of;
 use crate::outcome::Notice;
 use crate::runtime::options::{self, SINK_TABLE_OPTIONS};
-use crate::runtime::{Facts, missing_table};
+use crate::runtime::{Facts, SourceFacts, missing_table};
 use catalog::definition::*;
 use catalog::store::Change;
-use catalog::{Error, ErrorKind, OptionMap, Path3, Result, now};
-use connector_api::DiscoverRequest;
+use catalog::{CreationMethod, Error, ErrorKind, OptionMap, Path3, Result, WriteMode, now};
+use connector_api::{DiscoverRequest, TableCreation, TableTarget};
 use planner::OptionEntry;
+use std::collections::BTreeMap;
 
 pub(super) struct NewSinkTable {
     pub if_not_exists: bool,
@@ -87,9 +88,52 @@ pub(super) async fn create(c: &Context<'_>, new: NewSinkTable) -> Result<()> {
                 return Err(missing_table(&new.path.source, &new.path.name, &listed));
             }
         }
-        SinkShape::Explicit { .. } | SinkShape::Ddl { .. } | SinkShape::Inferred => {}
+        SinkShape::Explicit { .. } => {
+            let source = facts.source(c.gateway, &base, &new.path.source, true).await?.clone();
+            check_types(&source, &table).await?;
+        }
+        SinkShape::Ddl { .. } | SinkShape::Inferred => {}
     }
     c.apply(&base, vec![Change::PutSinkTable(table)], vec![]).await
+}
+
+/// 42704 for types that the sink does not know, found without making the table. The sink is asked to
+/// plan the columns alone: what arrives, and whether it fits, is known when a job writes the table.
+async fn check_types(source: &SourceFacts, table: &SinkTable) -> Result<()> {
+    let SinkShape::Explicit { columns, .. } = &table.shape else { return Ok(()) };
+    let columns = columns.iter().map(|c| ColumnDef { is_nullable: true, ..c.clone() }).collect();
+    let target = TableTarget {
+        name: table.path.name.clone(),
+        columns: vec![],
+        key: vec![],
+        key_is_primary: false,
+        mode: WriteMode::Append,
+        creation: TableCreation::Shape {
+            shape: SinkShape::Explicit { columns, primary_key: vec![], indexes: vec![] },
+            added_columns: vec![],
+        },
+        options: BTreeMap::new(),
+        comment: None,
+    };
+    let plan = source.connector.sink(&source.config)?.plan_table(&target).await?;
+    // A table that is there already is used as it is, unless the job's options say otherwise.
+    let unknown: Vec<_> = plan.misfits.iter().filter(|m| m.column.is_some()).collect();
+    match unknown.first() {
+        Some(first) if plan.creation_method == CreationMethod::Auto => {
+            let all: Vec<&str> = unknown.iter().map(|m| m.message.as_str()).collect();
+            let error = Error::new(
+                ErrorKind::UndefinedObject,
+                format!("sink table {} cannot be made as it is written", table.path),
+            )
+            .with_table(&table.path.name.schema, &table.path.name.table)
+            .with_detail(all.join(" "));
+            Err(match &first.column {
+                Some(column) => error.with_column(column),
+                None => error,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Options that are specified and not built answer 0A000 before anything else is said of them.

@@ -1,0 +1,14 @@
+"""Reads Parquet that the gateway wrote with DuckDB, and prints what SQL over it says.
+
+usage: duck.py GLOB; duckdb comes from requirements-duck.txt
+"""
+
+import sys
+
+import duckdb
+
+table = f"read_parquet('{sys.argv[1]}')"
+types = duckdb.sql(f"DESCRIBE SELECT * FROM {table}").fetchall()
+print(" ".join(f"{name}:{kind}" for name, kind, *_ in types))
+for row in duckdb.sql(f"SELECT * FROM {table} ORDER BY id").fetchall():
+    print(row)
