@@ -24,7 +24,7 @@ pub(crate) async fn discover(config: &SourceConfig, request: &DiscoverRequest) -
     }
 }
 
-/// Columns of [`relation`]; `%SIZES%` are the partition trees' sums.
+/// What [`relation`] reads; `t` is the TOAST table and `s` the sums of [`TREES`].
 const RELATION: &str = "n.nspname::text, c.relname::text, c.oid, c.relkind::text, \
      CASE WHEN c.relkind = 'p' THEN s.tuples ELSE c.reltuples::float8 END, \
      CASE WHEN c.relkind = 'p' THEN s.bytes \

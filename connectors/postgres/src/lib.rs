@@ -16,6 +16,7 @@ mod discover;
 mod encode;
 mod filter;
 mod load;
+mod numeric;
 mod pool;
 mod read;
 mod sink;

@@ -74,7 +74,9 @@ pub(crate) fn cut(table: &TableName, leaves: &[Leaf], goal: SplitGoal) -> Result
     let mut small: Vec<&Leaf> = vec![];
     for leaf in leaves {
         let pages = leaf.pages.unwrap_or(0);
-        let count = (weight(leaf) / share).min(pages).min(splits_max);
+        // Rounded to the nearest, so that a table alone gets all the splits that are wanted.
+        let count = (u128::from(weight(leaf)) * u128::from(wanted) + u128::from(bytes / 2)) / u128::from(bytes.max(1));
+        let count = u64::try_from(count).unwrap_or(splits_max).min(pages).min(splits_max);
         if count <= 1 {
             if weight(leaf) >= share {
                 packs.push((weight(leaf), vec![whole(leaf)]));
@@ -215,6 +217,8 @@ mod tests {
         let splits = cut(&table(), &large, goal).unwrap();
         assert_eq!(splits.len(), 4);
         assert_eq!(splits[1].description, "ctid >= '(250,0)'::tid and ctid < '(500,0)'::tid");
+        let uneven = [leaf("t", Some(222), 222 * 8192 + 24_577, Some(50_000))];
+        assert_eq!(cut(&table(), &uneven, SplitGoal { splits_max: 10, rows_min: 10 }).unwrap().len(), 10);
         let small = [leaf("t", Some(10), 10 * 8192, Some(1_000))];
         assert_eq!(cut(&table(), &small, goal).unwrap().len(), 1);
         assert_eq!(cut(&table(), &[leaf("t", Some(0), 0, None)], goal).unwrap()[0].description, "all");

@@ -103,28 +103,6 @@ impl PgType {
         }
     }
 
-    /// From a type as `format_type` prints it under the search path `pg_catalog`. A name that is
-    /// not built in (a domain, an enum, an extension's) is [`PgType::Cast`]: only the server knows
-    /// what is behind it.
-    pub(crate) fn from_type_text(text: &str) -> Self {
-        match oid_of_type_text(text) {
-            Some(1700) => {
-                let modifier =
-                    text.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(inside, _)| inside);
-                let mut numbers = modifier.unwrap_or("").split(',').map(|n| n.trim().parse::<i32>());
-                match (numbers.next(), numbers.next()) {
-                    (Some(Ok(p)), scale) => {
-                        let scale = scale.and_then(Result::ok).unwrap_or(0);
-                        Self::from_base(1700, numeric_typmod(p, scale), 'b')
-                    }
-                    _ => Self::Cast,
-                }
-            }
-            Some(oid) => Self::from_base(oid, -1, 'b'),
-            None => Self::Cast,
-        }
-    }
-
     /// The Arrow type that reading gives.
     pub(crate) fn arrow_type(&self) -> DataType {
         match self {
@@ -304,11 +282,13 @@ mod tests {
         assert_eq!(numeric_modifier(numeric_typmod(10, 2)), Some((10, 2)));
         assert_eq!(numeric_modifier(numeric_typmod(5, -3)), Some((5, -3)));
         assert_eq!(numeric_modifier(-1), None);
-        assert_eq!(PgType::from_type_text("numeric(38,38)"), PgType::Decimal128 { precision: 38, scale: 38 });
-        assert_eq!(PgType::from_type_text("numeric(39,0)"), PgType::Decimal256 { precision: 39, scale: 0 });
-        for odd in ["numeric", "numeric(5,-3)", "numeric(3,5)", "numeric(77,2)"] {
-            assert_eq!(PgType::from_type_text(odd), PgType::Cast, "{odd}");
+        let decimal = |p, s| PgType::from_base(1700, numeric_typmod(p, s), 'b');
+        assert_eq!(decimal(38, 38), PgType::Decimal128 { precision: 38, scale: 38 });
+        assert_eq!(decimal(39, 0), PgType::Decimal256 { precision: 39, scale: 0 });
+        for (precision, scale) in [(5, -3), (3, 5), (77, 2)] {
+            assert_eq!(decimal(precision, scale), PgType::Cast, "numeric({precision},{scale})");
         }
+        assert_eq!(PgType::from_base(1700, -1, 'b'), PgType::Cast);
     }
 
     #[test]
