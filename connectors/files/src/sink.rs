@@ -49,7 +49,7 @@ pub(crate) struct Resolved {
 }
 
 fn misfit(column: Option<&str>, message: impl Into<String>) -> Misfit {
-    Misfit { column: column.map(str::to_owned), message: message.into() }
+    Misfit { kind: ErrorKind::TypeMismatch, column: column.map(str::to_owned), message: message.into() }
 }
 
 /// The columns that the table is to have, before arrivals are looked at: those of its files, those
@@ -277,18 +277,25 @@ impl Sink for FilesSink {
         };
         let settings = self.settings.clone();
         let writer = blocking(move || FilesWriter::open(settings, write, schema)).await?;
+        writer.hold();
         Ok(Box::new(writer))
     }
 
     async fn recovered_position(&self, key: &CommitKey, table: &TableName) -> Result<Option<String>> {
         let (settings, key, table) = (self.settings.clone(), key.clone(), table.clone());
-        blocking(move || commit::recovered(&settings.root, &key, &table)).await
+        blocking(move || {
+            // A commit whose caller has gone may still be under way.
+            Live::settle(&settings.root, &key)?;
+            commit::recovered(&settings.root, &key, &table)
+        })
+        .await
     }
 
     async fn clean_up(&self, key: &CommitKey, table: &TableName) -> Result<Vec<String>> {
         let (settings, key, table) = (self.settings.clone(), key.clone(), table.clone());
         blocking(move || {
-            // Holding the name keeps a new write of this key out meanwhile, and finds a living one.
+            // Holding the key keeps a new write of it out meanwhile, waits for one that was dropped, and
+            // finds a living one.
             let _live = Live::claim(&settings.root, &key)?;
             commit::clean_up(&settings.root, &key, &table)
         })

@@ -15,11 +15,13 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use async_trait::async_trait;
 use catalog::{Error, ErrorKind, Position, Result, TableName};
 use connector_api::{Accepted, CommitKey, CommitSummary, RawChunk, TableTarget, TableWrite, TableWriter, WIRE_KEY};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -31,33 +33,110 @@ pub const CSV_HEADER_KEY: &str = "tidegate.csv_header";
 /// Metadata of a recorded schema: the byte between CSV fields.
 pub const CSV_DELIMITER_KEY: &str = "tidegate.csv_delimiter";
 
+/// How long a write that was dropped may take to end: until its thread has encoded the batch that it
+/// is at, or its publication has been made durable.
+const ENDING_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// A key that is being written by this process. Two writes of one key, and a clean-up of a write
 /// that lives, are kept apart by it.
-pub(crate) struct Live(PathBuf);
+pub(crate) struct Live {
+    staging: PathBuf,
+    number: u64,
+}
 
-fn live() -> MutexGuard<'static, HashSet<PathBuf>> {
-    static LIVE: OnceLock<Mutex<HashSet<PathBuf>>> = OnceLock::new();
-    LIVE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+/// The writes of this process.
+#[derive(Default)]
+struct Registry {
+    writes: Mutex<HashMap<PathBuf, LiveWrite>>,
+    ended: Condvar,
+}
+
+struct LiveWrite {
+    /// Tells the writes of one key apart.
+    number: u64,
+    /// Whether a caller has its writer. Without one it is being opened, cleaned up, or a thread of it
+    /// still ends: that is waited for.
+    is_held: bool,
+}
+
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(Registry::default)
+}
+
+impl Registry {
+    fn writes(&self) -> MutexGuard<'_, HashMap<PathBuf, LiveWrite>> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Waits while there is a write of that staging folder that nobody holds.
+    fn settled(&self, staging: &Path) -> MutexGuard<'_, HashMap<PathBuf, LiveWrite>> {
+        let is_ending = |writes: &mut HashMap<PathBuf, LiveWrite>| writes.get(staging).is_some_and(|w| !w.is_held);
+        let waited = self.ended.wait_timeout_while(self.writes(), ENDING_TIME_MAX, is_ending);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 impl Live {
-    /// Claims the key; an error when somebody has it.
+    /// Claims the key; an error when somebody has it. Waits for a write that was dropped to end. Blocks.
     pub(crate) fn claim(root: &Path, key: &CommitKey) -> Result<Self> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let staging = Token::of(key).staging(root);
-        if live().insert(staging.clone()) {
-            return Ok(Self(staging));
+        let mut writes = registry().settled(&staging);
+        if writes.contains_key(&staging) {
+            return Err(still_writes(&staging, key));
         }
-        Err(Error::new(
-            ErrorKind::InUse,
-            format!("run {} of job {} still writes mapping {}", key.run_id, key.job_id, key.mapping_id),
-        )
-        .with_detail(format!("It stages files in {}.", staging.display())))
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        writes.insert(staging.clone(), LiveWrite { number, is_held: false });
+        Ok(Self { staging, number })
     }
+    /// Waits until a write of this key that nobody holds any more has ended, and thereby committed or
+    /// not; an error when it does not end. Blocks.
+    pub(crate) fn settle(root: &Path, key: &CommitKey) -> Result<()> {
+        let staging = Token::of(key).staging(root);
+        match registry().settled(&staging).get(&staging) {
+            Some(write) if !write.is_held => Err(still_writes(&staging, key)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn still_writes(staging: &Path, key: &CommitKey) -> Error {
+    Error::new(
+        ErrorKind::InUse,
+        format!("run {} of job {} still writes mapping {}", key.run_id, key.job_id, key.mapping_id),
+    )
+    .with_detail(format!("It stages files in {}.", staging.display()))
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        live().remove(&self.0);
+        registry().writes().remove(&self.staging);
+        registry().ended.notify_all();
+    }
+}
+
+/// Says that a caller has the writer, from [`Holder::hold`] until it is dropped.
+struct Holder {
+    staging: PathBuf,
+    number: u64,
+}
+
+impl Holder {
+    fn hold(&self) {
+        self.set(true);
+    }
+    fn set(&self, is_held: bool) {
+        if let Some(write) = registry().writes().get_mut(&self.staging)
+            && write.number == self.number
+        {
+            write.is_held = is_held;
+        }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 
@@ -289,6 +368,8 @@ pub struct FilesWriter {
     conform: Arc<Conform>,
     sender: Option<mpsc::Sender<Message>>,
     thread: Option<JoinHandle<Result<Staged>>>,
+    /// Dropped with the writer, however it ends.
+    holder: Holder,
 }
 
 impl FilesWriter {
@@ -302,6 +383,7 @@ impl FilesWriter {
         let token = Token::of(&write.commit_key);
         let folder = token.staging(&settings.root);
         let live = Live::claim(&settings.root, &write.commit_key)?;
+        let holder = Holder { staging: live.staging.clone(), number: live.number };
         // What a dead write of the same key left.
         client::remove_folder(&folder)?;
         let staging = Staging { folder, root: settings.root.clone(), _live: live };
@@ -328,7 +410,13 @@ impl FilesWriter {
             conform: Arc::new(Conform { schema: resolved.schema, arrival: resolved.arrival }),
             sender: Some(sender),
             thread: Some(thread),
+            holder,
         })
+    }
+
+    /// The caller of `open` has it now. Before, opening may have been cancelled.
+    pub(crate) fn hold(&self) {
+        self.holder.hold();
     }
 
     /// Hands a message over; if the thread has ended, tells why.
