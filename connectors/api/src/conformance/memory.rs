@@ -480,7 +480,7 @@ impl MemorySink {
         let existing = self.system.schema(&target.name);
         let mut misfits = vec![];
         let mut refuse = |column: Option<&str>, message: String| {
-            misfits.push(Misfit { column: column.map(str::to_owned), message });
+            misfits.push(Misfit { kind: ErrorKind::TypeMismatch, column: column.map(str::to_owned), message });
         };
         let may_create = !matches!(
             target.creation,

@@ -22,6 +22,16 @@ use std::time::Duration;
 const DROP_TIME_MAX: Duration = Duration::from_secs(10);
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Moments at which a commit is cancelled.
+const CANCEL_DELAYS: [Duration; 7] = [
+    Duration::ZERO,
+    Duration::from_micros(200),
+    Duration::from_micros(600),
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(4),
+    Duration::from_millis(8),
+];
 /// Batches of the larger load, and rows of each.
 const LOAD: (i64, i64) = (20, 1_000);
 
@@ -77,6 +87,7 @@ pub async fn failures(harness: &dyn SinkHarness) -> Vec<Failure> {
     check(failed, "position is remembered with the commit", memory(harness)).await;
     check(failed, "abort leaves nothing", abort(harness)).await;
     check(failed, "drop leaves nothing", dropped(harness)).await;
+    check(failed, "a cancelled commit happened or did not", cancelled_commit(harness)).await;
     check(failed, "clean-up after a commit removes nothing visible", clean_up(harness)).await;
     check(failed, "overwrite replaces atomically", overwrite(harness)).await;
     check(failed, "append adds", append(harness)).await;
@@ -404,6 +415,42 @@ async fn dropped(harness: &dyn SinkHarness) -> Outcome {
     write(&mut writer, batch(&target, &some_rows(7))?).await?;
     commit(writer, &key).await?;
     sees(harness, "written again after a drop", &table, &as_rows(&some_rows(7))).await
+}
+
+async fn cancelled_commit(harness: &dyn SinkHarness) -> Outcome {
+    let sink = harness.sink();
+    let table = harness.name("suite_cancel");
+    let target = target(&table, WriteMode::Append);
+    let mut due = some_rows(1);
+    load(sink.as_ref(), &target, &due).await?;
+    for (turn, delay) in CANCEL_DELAYS.into_iter().enumerate() {
+        let before = harness.leftovers().await;
+        let key = fresh_key();
+        let rows = some_rows(100 * (turn as i64 + 1));
+        let mut writer = open(sink.as_ref(), &target, &key).await?;
+        write(&mut writer, batch(&target, &rows)?).await?;
+        let place = position(&key);
+        let outcome = tokio::time::timeout(delay, writer.commit(&place)).await;
+        let told = match outcome {
+            Ok(outcome) => outcome.map(|_| true).map_err(said("committing"))?,
+            Err(_) => false,
+        };
+        // What the sink says now is what the runtime goes by, so it must stay true.
+        let found = recovered(sink.as_ref(), &key, &table).await?;
+        ensure!(found.is_some() || !told, "a commit that was told is not remembered");
+        sink.clean_up(&key, &table).await.map_err(said("cleaning up after a cancelled commit"))?;
+        if found.is_some() {
+            due.extend(rows);
+        }
+        let what = format!("after a commit that was cancelled after {delay:?}, remembered: {}", found.is_some());
+        sees(harness, &what, &table, &as_rows(&due)).await?;
+        tokio::time::sleep(LOOK_INTERVAL * 5).await;
+        sees(harness, &format!("some time {what}"), &table, &as_rows(&due)).await?;
+        let again = recovered(sink.as_ref(), &key, &table).await?;
+        ensure!(again == found, "{what}, then {again:?} is remembered");
+        left_as(harness, "a cancelled commit with clean-up", &before).await?;
+    }
+    Ok(())
 }
 
 async fn clean_up(harness: &dyn SinkHarness) -> Outcome {

@@ -1,5 +1,6 @@
 //! The files connector on real folders. One binary, because each one links the whole of DataFusion.
 
+mod conformance;
 mod kill;
 mod reading;
 mod roundtrip;
