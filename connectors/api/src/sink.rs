@@ -6,7 +6,7 @@ use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use catalog::definition::{AddedColumn, SinkShape};
-use catalog::{CreationMethod, Position, Result, TableName, WriteMode};
+use catalog::{CreationMethod, ErrorKind, Position, Result, TableName, WriteMode};
 use std::collections::BTreeMap;
 
 /// What a sink promises when something dies between write and acknowledgement.
@@ -84,6 +84,8 @@ pub struct SinkColumn {
 /// One reason why an existing table does not fit.
 #[derive(Debug, Clone)]
 pub struct Misfit {
+    /// What kind of reason it is: `TypeMismatch` for the structure, `Privilege` for a missing right.
+    pub kind: ErrorKind,
     /// The column, when it is about one.
     pub column: Option<String>,
     /// A full sentence: `Column "amount" is integer in the sink and numeric(10,2) arrives.`

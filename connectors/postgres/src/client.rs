@@ -278,7 +278,10 @@ fn connect_error(config: &SourceConfig, error: tokio_postgres::Error) -> Error {
     if let Some(cause) = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()) {
         use std::io::ErrorKind as Io;
         return match cause.kind() {
-            Io::InvalidData | Io::InvalidInput if !is_tls_error(&error) => Error::new(
+            // The second is what the driver says when a connection ends within what should be a message.
+            kind if !is_tls_error(&error)
+                && (matches!(kind, Io::InvalidData | Io::InvalidInput)
+                    || cause.to_string() == "bytes remaining on stream") => Error::new(
                 ErrorKind::ProtocolViolation,
                 format!(
                     "{}:{} does not answer like a PostgreSQL server for {}",
@@ -289,6 +292,9 @@ fn connect_error(config: &SourceConfig, error: tokio_postgres::Error) -> Error {
             )
             .with_hint("Check host and port.")
             .with_source(error),
+            Io::UnexpectedEof => unreachable_error(config)
+                .with_detail("What listens there closed the connection before it had answered.")
+                .with_source(error),
             _ => unreachable_error(config)
                 .with_detail(format!("{}.", scrub(config, &capitalized(&cause.to_string()))))
                 .with_source(error),

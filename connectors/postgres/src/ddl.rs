@@ -111,7 +111,9 @@ pub(crate) fn identifiers<S: AsRef<str>>(names: &[S]) -> String {
 /// `COPY t (a, b) FROM STDIN WITH (FORMAT binary, FREEZE)`; `table` is quoted already.
 pub(crate) fn copy(table: &str, columns: &[String], format: &str, is_frozen: bool) -> String {
     let freeze = if is_frozen { ", FREEZE" } else { "" };
-    format!("COPY {table} ({}) FROM STDIN WITH (FORMAT {format}{freeze})", identifiers(columns))
+    // A table may have no column; `()` is not a list to PostgreSQL, and without one it means all of them.
+    let list = if columns.is_empty() { String::new() } else { format!(" ({})", identifiers(columns)) };
+    format!("COPY {table}{list} FROM STDIN WITH (FORMAT {format}{freeze})")
 }
 
 /// The columns of a table that is made from what arrives. `has_type` says whether a type of the same

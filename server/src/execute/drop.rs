@@ -19,6 +19,8 @@ struct Dropping {
     changes: Vec<Change>,
     effects: Vec<Effect>,
     jobs: Vec<i64>,
+    /// What goes because something that was named goes.
+    dependents: Vec<String>,
 }
 
 pub(super) async fn drop_objects(
@@ -30,7 +32,7 @@ pub(super) async fn drop_objects(
     including_remote_table: bool,
 ) -> Result<()> {
     let base = c.snapshot();
-    let mut d = Dropping { changes: vec![], effects: vec![], jobs: vec![] };
+    let mut d = Dropping { changes: vec![], effects: vec![], jobs: vec![], dependents: vec![] };
     for name in &names {
         let dropped = match kind {
             ObjectKind::Secret => drop_secret(c, &base, simple(name)?, cascade, &mut d).await,
@@ -49,7 +51,16 @@ pub(super) async fn drop_objects(
             other => other?,
         }
     }
-    c.apply(&base, d.changes, d.effects).await
+    c.apply(&base, d.changes, d.effects).await?;
+    match d.dependents.as_slice() {
+        [] => {}
+        [one] => c.session.notice(Notice::new(format!("drop cascades to {one}"))),
+        many => c.session.notice(
+            Notice::new(format!("drop cascades to {} other objects", many.len()))
+                .with_detail(format!("{}.", capitalized(&many.join(", ")))),
+        ),
+    }
+    Ok(())
 }
 
 fn dependents(what: &str, detail: String, hint: String) -> Error {
@@ -70,6 +81,7 @@ async fn drop_secret(c: &Context<'_>, base: &Arc<Snapshot>, name: &str, cascade:
         ));
     }
     for source in users {
+        d.dependents.push(format!("source \"{}\"", source.name));
         drop_source(c, base, &source.name, true, d).await?;
     }
     d.changes.push(Change::DeleteSecret(secret.id));
@@ -94,9 +106,11 @@ async fn drop_source(c: &Context<'_>, base: &Arc<Snapshot>, name: &str, cascade:
     }
     for job in jobs {
         if !d.jobs.contains(&job.id) {
+            d.dependents.push(format!("sync job \"{}\"", job.name));
             drop_job(c, base, &job, true, d).await?;
         }
     }
+    d.dependents.extend(tables.iter().map(|t| format!("sink table {}", t.path)));
     d.changes.extend(tables.iter().map(|t| Change::DeleteSinkTable(t.id)));
     d.changes.push(Change::DeleteSource(source.id));
     for value in source.options.values() {
@@ -168,6 +182,7 @@ async fn drop_sink_table(
     }
     for job in writers {
         if !d.jobs.contains(&job.id) {
+            d.dependents.push(format!("sync job \"{}\"", job.name));
             drop_job(c, base, &job, true, d).await?;
         }
     }

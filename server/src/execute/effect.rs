@@ -20,7 +20,7 @@ impl Context<'_> {
         let (gateway, session, base) = (self.gateway.clone(), self.session.clone(), base.clone());
         let effects =
             crate::runtime::blocking(move || session.apply(&gateway.store, &base, changes, effects)).await?;
-        begin(self.gateway, self.session, effects).await
+        begin(self.gateway, self.session, effects, false).await
     }
 
     /// A new id.
@@ -33,15 +33,34 @@ impl Context<'_> {
 pub async fn commit(gateway: &Arc<Gateway>, session: &Arc<Session>) -> Result<&'static str> {
     let (g, s) = (gateway.clone(), session.clone());
     let (is_committed, effects) = crate::runtime::blocking(move || s.commit(&g.store)).await?;
-    begin(gateway, session, effects).await?;
+    begin(gateway, session, effects, true).await?;
     Ok(if is_committed { "COMMIT" } else { "ROLLBACK" })
 }
 
-async fn begin(gateway: &Arc<Gateway>, session: &Arc<Session>, effects: Vec<Effect>) -> Result<()> {
+/// Begins effects in order. After COMMIT (`is_block`) one that cannot begin is a warning: what was
+/// defined is durable by then, so an error would say the opposite of the truth and keep the effects
+/// behind it from beginning.
+async fn begin(gateway: &Arc<Gateway>, session: &Arc<Session>, effects: Vec<Effect>, is_block: bool) -> Result<()> {
     for effect in effects {
         match effect {
             Effect::StartJob { job_id, start } => {
-                gateway.jobs.start(gateway, job_id, start).await?;
+                let job = gateway.store.snapshot().jobs.get(&job_id).cloned();
+                match job {
+                    // Created and dropped in the same block.
+                    None if is_block => {}
+                    Some(job) if is_block => {
+                        if let Err(error) = gateway.jobs.start(gateway, job_id, start).await {
+                            session.notice(
+                                Notice::warning(format!("job \"{}\" was not started", job.name))
+                                    .with_detail(format!("{}.", capitalized(error.message())))
+                                    .with_hint(format!("START JOB {};", catalog::quote_ident(&job.name))),
+                            );
+                        }
+                    }
+                    _ => {
+                        gateway.jobs.start(gateway, job_id, start).await?;
+                    }
+                }
             }
             Effect::StopJob(job_id) => {
                 if !gateway.jobs.interrupt(gateway, job_id, Interrupt::Stop).await? {

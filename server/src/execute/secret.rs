@@ -81,7 +81,8 @@ pub(super) async fn alter(c: &Context<'_>, name: &str, action: AlterSecret) -> R
             let users = base.users_of_secret(secret.id).count();
             if users > 0 {
                 c.session.notice(Notice::new(format!(
-                    "{users} sources use secret \"{name}\"; their next connection uses the new value"
+                    "{users} {} secret \"{name}\"; the next connection uses the new value",
+                    if users == 1 { "source uses" } else { "sources use" }
                 )));
             }
         }

@@ -627,13 +627,17 @@ fn expression_text(expression: &Expr) -> String {
 pub fn misfit_error(compiled: &Compiled) -> Option<Error> {
     let first = compiled.plan.misfits.first()?;
     let all: Vec<&str> = compiled.plan.misfits.iter().map(|m| m.message.as_str()).collect();
-    let error = Error::new(
-        ErrorKind::TypeMismatch,
-        format!("sink table {} does not fit what arrives", compiled.mapping.sink),
-    )
-    .with_table(&compiled.target.name.schema, &compiled.target.name.table)
-    .with_detail(all.join(" "))
-    .with_hint("Change the sink table, or choose and convert columns with AS SELECT.");
+    let (sink, table) = (&compiled.mapping.sink, &compiled.target.name);
+    // Rights that are missing say nothing of the structure, and are mended elsewhere.
+    let is_privilege = compiled.plan.misfits.iter().all(|m| m.kind == ErrorKind::Privilege);
+    let error = if is_privilege {
+        Error::new(ErrorKind::Privilege, format!("sink table {sink} may not be written"))
+            .with_hint("Run the GRANT statements of the DETAIL there, then try again.")
+    } else {
+        Error::new(ErrorKind::TypeMismatch, format!("sink table {sink} does not fit what arrives"))
+            .with_hint("Change the sink table, or choose and convert columns with AS SELECT.")
+    };
+    let error = error.with_table(&table.schema, &table.table).with_detail(all.join(" "));
     Some(match &first.column {
         Some(column) => error.with_column(column),
         None => error,

@@ -143,7 +143,7 @@ impl<'a> Builder<'a> {
     }
 
     fn refuse(&mut self, kind: ErrorKind, column: Option<&str>, message: String) {
-        self.misfits.push(Misfit { column: column.map(str::to_owned), message });
+        self.misfits.push(Misfit { kind: kind.clone(), column: column.map(str::to_owned), message });
         self.kinds.push(kind);
     }
 
@@ -347,6 +347,10 @@ impl<'a> Builder<'a> {
         planned.plan.ddl = before;
         match &target.creation {
             TableCreation::Shape { shape: SinkShape::Ddl { text }, .. } => {
+                // As for every other shape, unless the text sees to it itself.
+                if !self.inspection.has_schema && !text.to_ascii_lowercase().contains("create schema") {
+                    planned.plan.ddl.push(crate::ddl::create_schema(&target.name.schema));
+                }
                 planned.plan.ddl.push(text.clone());
                 planned.plan.key = target.key.clone();
                 planned.plan.columns = table
