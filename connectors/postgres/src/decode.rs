@@ -279,6 +279,30 @@ impl BatchDecoder {
     }
 }
 
+/// What mends a value that Arrow cannot hold. A cast in the query is evaluated after the value was
+/// read, so it is too late there; a copy without a transform passes the bytes on and needs nothing.
+fn view_hint(table: &TableName, column: &str) -> String {
+    let (column, view) = (catalog::quote_ident(column), TableName::new(&table.schema, format!("{}_text", table.table)));
+    format!(
+        "Read a view that casts it, on that server: CREATE VIEW {} AS SELECT .., {column}::text AS {column} FROM {};",
+        view.quoted(),
+        table.quoted()
+    )
+}
+
+/// The range that an Arrow type has, in the words of SQL.
+fn type_words(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            format!("numeric({precision},{scale})")
+        }
+        DataType::Timestamp(..) => "timestamps (the years -290307 to 294246)".to_owned(),
+        DataType::Date32 => "dates".to_owned(),
+        DataType::Interval(_) => "intervals".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 fn reject_error(table: &TableName, field: &Field, reject: Reject) -> Error {
     let name = field.name();
     let error = match reject {
@@ -293,19 +317,16 @@ fn reject_error(table: &TableName, field: &Field, reject: Reject) -> Error {
         Reject::NotANumber(value) => Error::new(
             ErrorKind::NumericRange,
             format!(
-                "column \"{name}\" of table {table} has the value {value}, which {} cannot hold",
-                field.data_type()
+                "column \"{name}\" of table {table} has the value {value}, which has no place in {} here",
+                type_words(field.data_type())
             ),
         )
-        .with_hint(format!(
-            "Leave those rows out with WHERE {0} <> '{value}', or read the column as text: {0}::text.",
-            catalog::quote_ident(name)
-        )),
+        .with_hint(view_hint(table, name)),
         Reject::Range => Error::new(
             ErrorKind::NumericRange,
-            format!("column \"{name}\" of table {table} has a value outside the range of {}", field.data_type()),
+            format!("column \"{name}\" of table {table} has a value outside the range of {}", type_words(field.data_type())),
         )
-        .with_hint(format!("Read the column as text: {}::text.", catalog::quote_ident(name))),
+        .with_hint(view_hint(table, name)),
     };
     error.with_table(&table.schema, &table.table).with_column(name)
 }

@@ -6,7 +6,7 @@ use super::effect::capitalized;
 use super::lifecycle::find_job;
 use crate::outcome::Notice;
 use crate::runtime::{Interrupt, blocking};
-use crate::session::Effect;
+use crate::session::{Effect, TransactionStatus};
 use crate::system::ends_of;
 use catalog::definition::*;
 use catalog::store::{Change, Snapshot};
@@ -139,7 +139,10 @@ async fn drop_job(c: &Context<'_>, base: &Arc<Snapshot>, job: &Arc<Job>, cascade
             return Err(Error::new(ErrorKind::InUse, format!("job \"{}\" is running", job.name))
                 .with_hint(format!("STOP JOB {0}; first, or DROP JOB {0} CASCADE;", quote_ident(&job.name))));
         }
-        if !c.gateway.jobs.interrupt(c.gateway, job.id, Interrupt::Stop).await? {
+        if c.session.status() == TransactionStatus::InBlock {
+            // A ROLLBACK must find it running.
+            d.effects.push(Effect::StopJob(job.id));
+        } else if !c.gateway.jobs.interrupt(c.gateway, job.id, Interrupt::Stop).await? {
             return Err(Error::new(ErrorKind::InUse, format!("job \"{}\" is still stopping", job.name))
                 .with_hint("Try again when tidegate.jobs.state is stopped."));
         }

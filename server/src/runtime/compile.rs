@@ -328,6 +328,10 @@ impl Compiler {
 
     fn arriving(&self, logical: &LogicalPlan, shape: Option<&QueryShape>, names: &[String]) -> Vec<TargetColumn> {
         let family = shape.map(|s| self.family(s));
+        let expressions: &[Expr] = match logical {
+            LogicalPlan::Projection(projection) => &projection.expr,
+            _ => &[],
+        };
         logical
             .schema()
             .fields()
@@ -348,8 +352,14 @@ impl Compiler {
                 }
                 Some((_, Origin::Expression)) | None => TargetColumn {
                     name: name.clone(),
-                    field: Field::new(name, field.data_type().clone(), field.is_nullable())
-                        .with_metadata(field.metadata().iter().filter(|(k, _)| *k == TYPE_KEY).map(|(k, v)| (k.clone(), v.clone())).collect()),
+                    field: Field::new(name, field.data_type().clone(), field.is_nullable()).with_metadata(
+                        field
+                            .metadata()
+                            .iter()
+                            .filter(|(k, _)| *k == TYPE_KEY && !expressions.get(i).is_some_and(loses_type))
+                            .map(|(k, v)| (k.clone(), v.clone()))
+                            .collect(),
+                    ),
                     source_type: None,
                     source_family: None,
                     is_nullable: field.is_nullable(),
@@ -598,6 +608,17 @@ impl Compiler {
             })
             .collect();
         mapping
+    }
+}
+
+/// Whether an expression is a cast to a type that Arrow has: the planner leaves on it the declared
+/// type of what is cast, as if `document::text` still were jsonb.
+fn loses_type(expression: &Expr) -> bool {
+    match expression {
+        Expr::Alias(alias) => loses_type(&alias.expr),
+        Expr::Cast(cast) => !cast.field.metadata().contains_key(TYPE_KEY),
+        Expr::TryCast(cast) => !cast.field.metadata().contains_key(TYPE_KEY),
+        _ => false,
     }
 }
 
