@@ -103,6 +103,9 @@ fn versions_stand_in_one_table() {
             fs::read_to_string(repository().join(&folder).join("Cargo.toml")).unwrap().parse().unwrap();
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
             for (key, value) in manifest.get(section).and_then(|s| s.as_table()).into_iter().flatten() {
+                if value.get("path").and_then(|path| path.as_str()) == Some(".") {
+                    continue;
+                }
                 let is_inherited = value.get("workspace").and_then(|w| w.as_bool()) == Some(true);
                 assert!(is_inherited, "{name}: {key} takes its version from [workspace.dependencies]");
             }

@@ -92,7 +92,7 @@ async fn duckdb_reads_the_parquet_that_we_write() {
          yes boolean, name text, raw bytea, day date, clock time, at timestamp, moment timestamptz, key uuid, doc jsonb, list int[]); \
          INSERT INTO public.t VALUES (1, -32768, 9223372036854775807, -123456789012345.00001, 0.1234567890123456789012345678901234567890123, \
          1.5, 1e300, true, 'Ä日🙂', '\\x00ff', '2026-02-03', '23:59:59.999999', '1999-12-31 23:59:59.999999', '2026-01-01 12:00:00+02', \
-         'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{\"a\": [1, null]}', '{1,NULL,3}'), (2)",
+         'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{\"a\": [1, null]}', '{1,NULL,3}'); INSERT INTO public.t (id) VALUES (2)",
     );
     let gateway = Gateway::start();
     let files = gateway.folder().join("lake");
@@ -112,7 +112,14 @@ async fn duckdb_reads_the_parquet_that_we_write() {
          day:DATE clock:TIME at:TIMESTAMP moment:TIMESTAMP WITH TIME ZONE key:UUID doc:JSON list:VARCHAR"
     );
     assert_eq!(lines.len(), 3, "{stdout}");
-    for word in ["-32768", "9223372036854775807", "Decimal('-123456789012345.00001')", "0.1234567890123456789012345678901234567890123", "Ä日🙂", "1e+300"] {
+    for word in [
+        "-32768",
+        "9223372036854775807",
+        "Decimal('-123456789012345.00001')",
+        "0.1234567890123456789012345678901234567890123",
+        "Ä日🙂",
+        "1e+300",
+    ] {
         assert!(lines[1].contains(word), "{word} is missing in {}", lines[1]);
     }
     client.must("DROP JOB duck").await;

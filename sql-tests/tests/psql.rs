@@ -51,7 +51,8 @@ async fn backslash_commands_work_over_sources() {
     has(&ask(&gateway, "\\l"), &["tidegate", "shop", "tpch"]);
     has(&ask(&gateway, "\\dn"), &["tidegate", "tpch.tpch"]);
     has(&ask(&gateway, "\\dt \"shop.public\".*"), &["orders", "Mixed Case"]);
-    has(&ask(&gateway, "\\dt *.*"), &["orders", "lineitem", "job_runs"]);
+    has(&ask(&gateway, "\\dt *.*"), &["orders", "job_runs"]);
+    has(&ask(&gateway, "\\dt \"tpch.tpch\".*"), &["lineitem", "nation"]);
     let columns = &["id", "bigint", "not null", "amount", "numeric(12,2)", "text[]", "PRIMARY KEY"];
     has(&ask(&gateway, "\\d \"shop.public\".orders"), columns);
     let inside = ask(&gateway, "\\c shop\n\\dn\n\\dt\n\\d orders\nSELECT count(*) FROM orders");

@@ -4,7 +4,8 @@
 //! column and row. Columns that carry the source's wire bytes are copied as they are.
 
 use crate::sink::numeric::NumericLimit;
-use crate::sink::value::{CellError, Column};
+use crate::sink::cell::CellError;
+use crate::sink::value::Column;
 use crate::types::numeric_modifier;
 use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder, new_empty_array};
 use arrow::compute::cast;

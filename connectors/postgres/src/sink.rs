@@ -5,6 +5,7 @@
 //! `calendar` write cells, `copy_error` names rows.
 
 pub(crate) mod calendar;
+pub(crate) mod cell;
 pub(crate) mod copy_error;
 pub(crate) mod fit;
 pub(crate) mod numeric;

@@ -114,7 +114,13 @@ impl SinkHarness for Server {
         // What the encoder finds, what the server finds while it reads a row, and what a constraint finds.
         let cases = [
             ("text with U+0000", "zero", "", "text", Some("a\0b")),
-            ("text that is too long", "long", "", "varchar(40)", Some("long long long long long long long long long long")),
+            (
+                "text that is too long",
+                "long",
+                "",
+                "varchar(40)",
+                Some("long long long long long long long long long long"),
+            ),
             ("a NULL where none may be", "null", "", "text", None),
             ("a row that a check refuses", "check", ", CHECK (name <> 'bad')", "text", Some("bad")),
         ];

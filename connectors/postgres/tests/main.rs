@@ -5,6 +5,10 @@
 
 mod conformance;
 mod sink;
+#[path = "sink/support.rs"]
+mod support;
+#[path = "sink/values.rs"]
+mod values;
 
 #[path = "source/checking.rs"]
 mod checking;

@@ -1,177 +1,17 @@
 //! The sink against a real server: what is planned, what readers see while a load runs, what is left
 //! when it dies, and that values arrive as they were.
 
+use crate::support::*;
 use arrow::array::*;
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 use catalog::definition::{AddedColumn, ColumnDef, SinkShape};
-use catalog::{CreationMethod, ErrorKind, Lineage, Position, TableName, WriteMode};
-use connector_api::{
-    CommitKey, ConfigValue, Connector, RawChunk, RawFormat, Sink, SourceConfig, TYPE_KEY, TableCreation, TablePlan,
-    TableTarget, TableWrite, TableWriter, TargetColumn, WIRE_KEY, WriteInput,
-};
-use tidegate_connector_postgres::PostgresConnector;
-use std::collections::{BTreeMap, HashMap};
+use catalog::{CreationMethod, ErrorKind, WriteMode};
+use connector_api::{CommitKey, Connector, RawChunk, RawFormat, TableCreation, TableWrite, WIRE_KEY, WriteInput};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// A server, a schema of the test's own, and the sink on it.
-struct Server {
-    admin: tokio_postgres::Client,
-    sink: Arc<dyn Sink>,
-    config: tokio_postgres::Config,
-    schema: String,
-}
-
-static RUNS: AtomicI64 = AtomicI64::new(1);
-
-async fn connect(config: &tokio_postgres::Config) -> tokio_postgres::Client {
-    let (client, connection) = config.connect(tokio_postgres::NoTls).await.expect("the test server answers");
-    tokio::spawn(connection);
-    client
-}
-
-fn source_config(config: &tokio_postgres::Config) -> SourceConfig {
-    let host = match &config.get_hosts()[0] {
-        tokio_postgres::config::Host::Tcp(host) => host.clone(),
-        tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-    };
-    let mut options = BTreeMap::new();
-    let mut set = |name: &str, value: String| options.insert(name.to_owned(), ConfigValue::Text(value));
-    set("host", host);
-    set("port", config.get_ports().first().copied().unwrap_or(5432).to_string());
-    set("user", config.get_user().unwrap_or("postgres").to_owned());
-    set("database", config.get_dbname().unwrap_or("postgres").to_owned());
-    set("tls", "disable".to_owned());
-    SourceConfig {
-        name: "target".into(),
-        source_id: 1,
-        source_type: "postgres".into(),
-        options: Arc::new(options),
-        secret_labels: Arc::default(),
-    }
-}
-
-impl Server {
-    /// The server with a fresh schema; None when no server is given.
-    async fn start(schema: &str) -> Option<Self> {
-        let Ok(url) = std::env::var("TIDEGATE_TEST_PG") else {
-            assert!(std::env::var("TIDEGATE_REQUIRE_SERVERS").is_err(), "TIDEGATE_TEST_PG is not set");
-            eprintln!("skipped: TIDEGATE_TEST_PG is not set");
-            return None;
-        };
-        let config: tokio_postgres::Config = url.parse().expect("TIDEGATE_TEST_PG is a URL");
-        let admin = connect(&config).await;
-        let quoted = catalog::quote_ident(schema);
-        admin.batch_execute(&format!("DROP SCHEMA IF EXISTS {quoted} CASCADE; CREATE SCHEMA {quoted}")).await.unwrap();
-        let sink = PostgresConnector.sink(&source_config(&config)).unwrap();
-        Some(Self { admin, sink, config, schema: schema.to_owned() })
-    }
-    async fn run(&self, statement: &str) {
-        self.admin.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-    }
-    async fn text(&self, query: &str) -> String {
-        let row = self.admin.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-        row.get::<_, Option<String>>(0).unwrap_or_else(|| "NULL".to_owned())
-    }
-    async fn count(&self, table: &str) -> i64 {
-        self.admin.query_one(&format!("select count(*) from {table}"), &[]).await.unwrap().get(0)
-    }
-    async fn plan(&self, target: &TableTarget) -> TablePlan {
-        self.sink.plan_table(target).await.unwrap()
-    }
-    async fn open(&self, target: &TableTarget, key: &CommitKey) -> catalog::Result<Box<dyn TableWriter>> {
-        let schema = Schema::new(target.columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>());
-        self.open_with(target, key, WriteInput::Arrow(Arc::new(schema)), false).await
-    }
-    async fn open_with(
-        &self,
-        target: &TableTarget,
-        key: &CommitKey,
-        input: WriteInput,
-        tolerates_bad_rows: bool,
-    ) -> catalog::Result<Box<dyn TableWriter>> {
-        let plan = self.plan(target).await;
-        let write = TableWrite {
-            target: target.clone(),
-            plan,
-            input,
-            commit_key: key.clone(),
-            rows_estimate: None,
-            tolerates_bad_rows,
-        };
-        self.sink.open(write).await
-    }
-    /// Loads one batch and commits it.
-    async fn load(&self, target: &TableTarget, batch: RecordBatch) -> catalog::Result<u64> {
-        let mut writer = self.open(target, &key()).await?;
-        writer.write(batch).await?;
-        Ok(writer.commit(&position(1)).await?.rows_written)
-    }
-}
-
-/// This process, so that positions of earlier ones are not ours.
-fn gateway() -> String {
-    static NAME: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-    NAME.get_or_init(|| format!("test-{}-{}", std::process::id(), now())).clone()
-}
-
-fn key() -> CommitKey {
-    let run_id = RUNS.fetch_add(1, Ordering::Relaxed);
-    CommitKey { gateway_id: gateway(), job_id: 1_000 + run_id, mapping_id: 2, run_id }
-}
-
-fn position(lsn: u64) -> Position {
-    Position::Lsn { lsn, lineage: Lineage::default() }
-}
-
-fn arrives(name: &str, data_type: DataType, source_type: Option<&str>) -> TargetColumn {
-    let metadata: HashMap<_, _> = source_type.map(|text| (TYPE_KEY.to_owned(), text.to_owned())).into_iter().collect();
-    TargetColumn {
-        name: name.to_owned(),
-        field: Field::new(name, data_type, true).with_metadata(metadata),
-        source_type: source_type.map(str::to_owned),
-        source_family: source_type.map(|_| "postgres".to_owned()),
-        is_nullable: true,
-        comment: None,
-    }
-}
-
-fn target(schema: &str, table: &str, columns: Vec<TargetColumn>, key: &[&str], mode: WriteMode) -> TableTarget {
-    TableTarget {
-        name: TableName::new(schema, table),
-        columns,
-        key: key.iter().map(|column| (*column).to_owned()).collect(),
-        key_is_primary: true,
-        mode,
-        creation: TableCreation::Auto,
-        options: BTreeMap::new(),
-        comment: None,
-    }
-}
-
-fn people(schema: &str, table: &str, mode: WriteMode) -> TableTarget {
-    let columns = vec![
-        arrives("id", DataType::Int32, Some("integer")),
-        arrives("name", DataType::Utf8, Some("character varying(40)")),
-    ];
-    target(schema, table, columns, &["id"], mode)
-}
-
-fn batch(target: &TableTarget, arrays: Vec<ArrayRef>) -> RecordBatch {
-    let schema = Schema::new(target.columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>());
-    RecordBatch::try_new(Arc::new(schema), arrays).unwrap()
-}
-
-fn rows(target: &TableTarget, rows: &[(i32, &str)]) -> RecordBatch {
-    let ids = Int32Array::from_iter_values(rows.iter().map(|row| row.0));
-    let names = StringArray::from_iter_values(rows.iter().map(|row| row.1));
-    batch(target, vec![Arc::new(ids), Arc::new(names)])
-}
-
-const ALL: &str = "select coalesce(string_agg(id || '=' || name, ',' order by id), '') from ";
+use tidegate_connector_postgres::PostgresConnector;
 
 #[tokio::test]
 async fn a_table_is_created_loaded_and_keyed() {
@@ -380,10 +220,7 @@ async fn a_lost_or_given_up_load_leaves_nothing() {
         assert_eq!(server.sink.recovered_position(&key, &target.name).await.unwrap(), None, "{way}");
         assert_eq!(server.text("select to_regclass('t_lost.people')::text").await, "NULL", "{way}");
     }
-    assert_eq!(
-        server.text("select count(*)::text from pg_class where relname like 'tidegate_staging%'").await,
-        "0"
-    );
+    assert_eq!(server.text("select count(*)::text from pg_class where relname like 'tidegate_staging%'").await, "0");
 }
 
 #[tokio::test]
@@ -478,7 +315,11 @@ async fn errors_of_values_name_column_and_row() {
         (Some(1), 0, -2_600_000, "22008", "at", "row 1"),
     ] {
         let error = server.load(&target, one(n, d, at)).await.unwrap_err();
-        assert_eq!((error.sqlstate(), error.column(), error.row_key()), (code, Some(column), Some(row_key)), "{error:?}");
+        assert_eq!(
+            (error.sqlstate(), error.column(), error.row_key()),
+            (code, Some(column), Some(row_key)),
+            "{error:?}"
+        );
     }
     assert_eq!(server.load(&target, one(Some(-5), 9_999_900, i32::MAX)).await.unwrap(), 1);
     assert_eq!(server.text("select (t.*)::text from t_values.t").await, "(7,-5,999.99,infinity)");
@@ -541,8 +382,9 @@ async fn shapes_are_made_as_they_were_written() {
 
     let mut by_text = people("t_shape", "by_text", WriteMode::Upsert);
     let ddl = |text: &str| TableCreation::Shape { shape: SinkShape::Ddl { text: text.into() }, added_columns: vec![] };
-    by_text.creation =
-        ddl("CREATE TABLE t_shape.by_text (id int primary key, name text, at timestamptz default now()) WITH (fillfactor=70); CREATE INDEX ON t_shape.by_text (name)");
+    by_text.creation = ddl(
+        "CREATE TABLE t_shape.by_text (id int primary key, name text, at timestamptz default now()) WITH (fillfactor=70); CREATE INDEX ON t_shape.by_text (name)",
+    );
     assert_eq!(server.plan(&by_text).await.ddl.len(), 1);
     server.load(&by_text, rows(&by_text, &[(1, "a"), (2, "b")])).await.unwrap();
     assert_eq!(server.text(&format!("{ALL} t_shape.by_text")).await, "1=a,2=b");
@@ -567,9 +409,14 @@ async fn shapes_are_made_as_they_were_written() {
 async fn raw_rows_pass_unread() {
     let Some(server) = Server::start("t_raw").await else { return };
     server.run("CREATE TABLE t_raw.from (id int, name varchar(40)); INSERT INTO t_raw.from SELECT g, 'n' || g FROM generate_series(1, 1000) g").await;
-    for (name, mode) in [("postgres.copy_binary", WriteMode::Append), ("postgres.copy_text", WriteMode::Append), ("postgres.copy_text", WriteMode::Upsert)] {
+    for (name, mode) in [
+        ("postgres.copy_binary", WriteMode::Append),
+        ("postgres.copy_text", WriteMode::Append),
+        ("postgres.copy_text", WriteMode::Upsert),
+    ] {
         let target = people("t_raw", "people", mode);
-        let format = RawFormat { name: name.into(), column_types: vec!["integer".into(), "character varying(40)".into()] };
+        let format =
+            RawFormat { name: name.into(), column_types: vec!["integer".into(), "character varying(40)".into()] };
         assert!(server.plan(&target).await.raw_formats.contains(&format));
         let word = name.strip_prefix("postgres.copy_").unwrap();
         use futures::StreamExt;
@@ -606,7 +453,11 @@ async fn wire_bytes_and_text_meet_in_one_load() {
         Field::new("list", DataType::Binary, true).with_metadata(wire),
         target.columns[2].field.clone(),
     ]));
-    let list: Vec<u8> = [1i32, 0, 23, 2, 1].iter().flat_map(|n| n.to_be_bytes()).chain([0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 6]).collect();
+    let list: Vec<u8> = [1i32, 0, 23, 2, 1]
+        .iter()
+        .flat_map(|n| n.to_be_bytes())
+        .chain([0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 6])
+        .collect();
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(Int32Array::from(vec![1, 2])),
         Arc::new(BinaryArray::from_opt_vec(vec![Some(&list), None])),
@@ -622,7 +473,9 @@ async fn wire_bytes_and_text_meet_in_one_load() {
     );
     // Bytes of another type than planned are refused before anything is written.
     server.run("ALTER TABLE t_wire.t ALTER COLUMN list TYPE bigint[]").await;
-    let Err(error) = server.open_with(&target, &key(), WriteInput::Arrow(schema), false).await else { panic!("opened") };
+    let Err(error) = server.open_with(&target, &key(), WriteInput::Arrow(schema), false).await else {
+        panic!("opened")
+    };
     assert_eq!(error.sqlstate(), "42804");
 }
 
@@ -697,7 +550,14 @@ async fn a_lost_answer_to_commit_is_looked_up() {
         let plan = sink.plan_table(&target).await.unwrap();
         let key = key();
         let input = WriteInput::Arrow(rows(&target, &[]).schema());
-        let write = TableWrite { target: target.clone(), plan, input, commit_key: key.clone(), rows_estimate: None, tolerates_bad_rows: false };
+        let write = TableWrite {
+            target: target.clone(),
+            plan,
+            input,
+            commit_key: key.clone(),
+            rows_estimate: None,
+            tolerates_bad_rows: false,
+        };
         let mut writer = sink.open(write).await.unwrap();
         writer.write(rows(&target, &[(1, "a")])).await.unwrap();
         let outcome = writer.commit(&position(5)).await;
@@ -728,7 +588,14 @@ async fn many_first_writes_at_once_make_one_memory() {
             let target = people("made", &format!("t{index}"), WriteMode::Append);
             let plan = sink.plan_table(&target).await?;
             let input = WriteInput::Arrow(rows(&target, &[]).schema());
-            let write = TableWrite { target: target.clone(), plan, input, commit_key: key(), rows_estimate: None, tolerates_bad_rows: false };
+            let write = TableWrite {
+                target: target.clone(),
+                plan,
+                input,
+                commit_key: key(),
+                rows_estimate: None,
+                tolerates_bad_rows: false,
+            };
             let mut writer = sink.open(write).await?;
             writer.write(rows(&target, &[(1, "a")])).await?;
             writer.commit(&position(1)).await
@@ -742,189 +609,4 @@ async fn many_first_writes_at_once_make_one_memory() {
     assert_eq!(count, 8);
     drop(admin);
     server.run("DROP DATABASE tg_race WITH (FORCE)").await;
-}
-
-/// xorshift; the seed is printed by the test.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-    fn text(&mut self) -> String {
-        const SIGNS: &[&str] = &["a", "\\", "\t", "\n", "\r", "\"", "'", ",", "{", "}", "é", "😀", " ", "\\N", "\\.", "NULL", "\u{1}"];
-        (0..self.next() % 12).map(|_| SIGNS[(self.next() % SIGNS.len() as u64) as usize]).collect()
-    }
-}
-
-/// Random values of every Arrow type, through binary and through text, compared by the server itself
-/// with what the same values are as SQL literals.
-#[tokio::test]
-async fn random_values_of_every_type_arrive_as_they_were() {
-    let Some(server) = Server::start("t_random").await else { return };
-    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
-    println!("seed {seed}");
-    let mut random = Random(seed);
-    const ROWS: usize = 400;
-    let nulls: NullBuffer = (0..ROWS).map(|_| random.next() % 7 != 0).collect();
-    let r64: Vec<i64> = (0..ROWS).map(|_| (random.next() as i64) >> (random.next() % 63)).collect();
-    let texts: Vec<String> = (0..ROWS).map(|_| random.text()).collect();
-    let some = |array: ArrayRef| -> ArrayRef {
-        arrow::array::make_array(array.to_data().into_builder().nulls(Some(nulls.clone())).build().unwrap())
-    };
-    let micros = |value: &i64| value.rem_euclid(250_000_000_000_000_000) - 100_000_000_000_000_000;
-    let d256: Vec<arrow::datatypes::i256> = r64
-        .iter()
-        .map(|v| arrow::datatypes::i256::from_i128(i128::from(*v)) * arrow::datatypes::i256::from_i128(10i128.pow(30) + 7))
-        .collect();
-    let mut lists = ListBuilder::new(StringBuilder::new());
-    for (row, text) in texts.iter().enumerate() {
-        for index in 0..row % 4 {
-            if index == 2 { lists.values().append_null() } else { lists.values().append_value(text) }
-        }
-        lists.append(true);
-    }
-    // Arrow column, sink type, and the SQL text of each value (None: the Arrow text itself).
-    let mut columns: Vec<(&str, &str, ArrayRef)> = vec![
-        ("i8", "smallint", Arc::new(Int8Array::from_iter_values(r64.iter().map(|v| *v as i8)))),
-        ("i16", "smallint", Arc::new(Int16Array::from_iter_values(r64.iter().map(|v| *v as i16)))),
-        ("i32", "integer", Arc::new(Int32Array::from_iter_values(r64.iter().map(|v| *v as i32)))),
-        ("i64", "bigint", Arc::new(Int64Array::from(r64.clone()))),
-        ("u8", "smallint", Arc::new(UInt8Array::from_iter_values(r64.iter().map(|v| *v as u8)))),
-        ("u16", "integer", Arc::new(UInt16Array::from_iter_values(r64.iter().map(|v| *v as u16)))),
-        ("u32", "bigint", Arc::new(UInt32Array::from_iter_values(r64.iter().map(|v| *v as u32)))),
-        ("u64", "numeric(20,0)", Arc::new(UInt64Array::from_iter_values(r64.iter().map(|v| *v as u64)))),
-        ("f32", "real", Arc::new(Float32Array::from_iter_values(r64.iter().map(|v| f32::from_bits(*v as u32)).map(|v| if v.is_nan() { 0.1 } else { v })))),
-        ("f64", "double precision", Arc::new(Float64Array::from_iter_values(r64.iter().map(|v| f64::from_bits(*v as u64)).map(|v| if v.is_nan() { f64::INFINITY } else { v })))),
-        ("d128", "numeric(38,9)", Arc::new(Decimal128Array::from_iter_values(r64.iter().map(|v| i128::from(*v) * 1_000_000_007)).with_precision_and_scale(38, 9).unwrap())),
-        ("d256", "numeric(76,20)", Arc::new(Decimal256Array::from_iter_values(d256).with_precision_and_scale(76, 20).unwrap())),
-        ("txt", "text", Arc::new(StringArray::from(texts.clone()))),
-        ("large", "text", Arc::new(LargeStringArray::from(texts.clone()))),
-        ("view", "text", Arc::new(StringViewArray::from_iter_values(texts.iter()))),
-        ("flag", "boolean", Arc::new(BooleanArray::from(r64.iter().map(|v| *v % 2 == 0).collect::<Vec<_>>()))),
-        ("bin", "bytea", Arc::new(BinaryArray::from_iter_values(texts.iter()))),
-        ("day", "date", Arc::new(Date32Array::from_iter_values(r64.iter().map(|v| if *v == 0 { i32::MAX } else { (*v % 900_000) as i32 })))),
-        ("tod", "time", Arc::new(Time64MicrosecondArray::from_iter_values(r64.iter().map(|v| v.rem_euclid(86_400_000_001))))),
-        ("ts", "timestamp", Arc::new(TimestampMicrosecondArray::from_iter_values(r64.iter().map(micros)))),
-        ("tz", "timestamptz", Arc::new(TimestampMicrosecondArray::from_iter_values(r64.iter().map(micros)).with_timezone("UTC"))),
-        ("tsms", "timestamp", Arc::new(TimestampMillisecondArray::from_iter_values(r64.iter().map(|v| v % 100_000_000_000_000)))),
-        ("span", "interval", Arc::new(IntervalMonthDayNanoArray::from_iter_values(r64.iter().map(|v| IntervalMonthDayNano::new((*v % 5_000) as i32, (*v % 7_000) as i32, *v / 1000 * 1000))))),
-        ("uid", "uuid", Arc::new(FixedSizeBinaryArray::try_from_iter(r64.iter().map(|v| (i128::from(*v) * 77_777).to_be_bytes())).unwrap())),
-        ("json", "jsonb", Arc::new(StringArray::from_iter_values(r64.iter().map(|v| format!("{{\"a\": {v}}}"))))),
-        ("list", "text[]", Arc::new(lists.finish())),
-    ];
-    for (_, _, array) in &mut columns {
-        *array = some(array.clone());
-    }
-    // A dictionary is its values.
-    let values: StringArray = texts.iter().map(|text| Some(text.as_str())).collect();
-    let keys = Int32Array::from_iter_values((0..ROWS as i32).rev());
-    columns.push(("dict", "text", Arc::new(DictionaryArray::new(keys, Arc::new(values)))));
-
-    let id: ArrayRef = Arc::new(Int32Array::from_iter_values(0..ROWS as i32));
-    let mut arriving = vec![arrives("id", DataType::Int32, None)];
-    let mut arrays = vec![id];
-    for (name, sink_type, array) in &columns {
-        let mut column = arrives(name, array.data_type().clone(), None);
-        if matches!(*sink_type, "uuid" | "jsonb") {
-            column.field = column.field.with_metadata(HashMap::from([(TYPE_KEY.to_owned(), (*sink_type).to_owned())]));
-        }
-        arriving.push(column);
-        arrays.push(array.clone());
-    }
-    let binary = target("t_random", "by_binary", arriving.clone(), &["id"], WriteMode::Append);
-    let plan = server.plan(&binary).await;
-    for ((_, sink_type, _), column) in columns.iter().zip(plan.columns.iter().skip(1)) {
-        let printed = server.text(&format!("select format_type('{sink_type}'::regtype, null)")).await;
-        assert!(column.data_type.starts_with(printed.trim_end_matches("[]")), "{column:?} {printed}");
-    }
-    assert_eq!(server.load(&binary, batch(&binary, arrays.clone())).await.unwrap(), ROWS as u64);
-    // A column that only the server can read makes it a COPY of text.
-    server.run("CREATE TABLE t_random.by_text (LIKE t_random.by_binary); ALTER TABLE t_random.by_text ADD words tsvector").await;
-    arriving.push(arrives("words", DataType::Utf8, None));
-    arrays.push(Arc::new(StringArray::from(vec!["a b"; ROWS])));
-    let text = target("t_random", "by_text", arriving, &["id"], WriteMode::Append);
-    assert_eq!(server.plan(&text).await.wire_encodings.iter().flatten().count(), 0);
-    assert_eq!(server.load(&text, batch(&text, arrays)).await.unwrap(), ROWS as u64);
-    for (name, _, array) in &columns {
-        let unequal = server
-            .text(&format!(
-                "select count(*)::text from t_random.by_binary b join t_random.by_text t using (id)
-                 where b.{name}::text is distinct from t.{name}::text"
-            ))
-            .await;
-        assert_eq!(unequal, "0", "column {name}, seed {seed}");
-        // And against Arrow's own text, where it is the server's too.
-        if !matches!(*name, "i8" | "i16" | "i32" | "i64" | "u64" | "d128" | "d256" | "txt" | "view" | "flag") {
-            continue;
-        }
-        let shown = arrow::compute::cast(array, &DataType::Utf8).unwrap();
-        let shown = shown.as_string::<i32>();
-        let found = server.admin.query(&format!("select {name}::text from t_random.by_binary order by id"), &[]).await.unwrap();
-        for (row, found) in found.iter().enumerate() {
-            let expected = shown.is_valid(row).then(|| shown.value(row).to_owned());
-            assert_eq!(found.get::<_, Option<String>>(0), expected, "column {name}, row {row}, seed {seed}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn types_that_the_sink_lacks_become_text() {
-    let Some(server) = Server::start("t_types").await else { return };
-    server.run("CREATE TYPE t_types.mood AS ENUM ('ok', 'sad'); CREATE DOMAIN t_types.positive AS int NOT NULL CHECK (value > 0)").await;
-    let columns = vec![
-        arrives("known", DataType::Utf8, Some("t_types.mood")),
-        arrives("unknown", DataType::Utf8, Some("elsewhere.mood")),
-        arrives("dom", DataType::Int32, Some("t_types.positive")),
-        arrives("list", DataType::Utf8, Some("t_types.mood[]")),
-        arrives("num", DataType::Utf8, Some("numeric")),
-        arrives("span", DataType::Utf8, Some("interval day to second(3)")),
-    ];
-    let target = target("t_types", "t", columns, &[], WriteMode::Append);
-    let plan = server.plan(&target).await;
-    let types: Vec<&str> = plan.columns.iter().map(|column| column.data_type.as_str()).collect();
-    assert_eq!(types, ["t_types.mood", "text", "t_types.positive", "t_types.mood[]", "numeric", "interval day to second(3)"]);
-    assert!(plan.columns.iter().all(|column| !column.is_lossy), "{plan:?}");
-    assert_eq!(plan.needs_text, [true; 6], "an array of an enum can only be read by the server");
-    let one = |texts: [&str; 5], dom: i32| {
-        let text = |index: usize| -> ArrayRef { Arc::new(StringArray::from(vec![texts[index]])) };
-        vec![text(0), text(1), Arc::new(Int32Array::from(vec![dom])) as ArrayRef, text(2), text(3), text(4)]
-    };
-    let good = one(["ok", "any", "{ok,sad}", "NaN", "1 day 00:00:01.5"], 5);
-    assert_eq!(server.load(&target, batch(&target, good)).await.unwrap(), 1);
-    assert_eq!(server.text("select t::text from t_types.t t").await, "(ok,any,5,\"{ok,sad}\",NaN,\"1 day 00:00:01.5\")");
-    let bad = one(["happy", "any", "{ok}", "1", "1 day"], 5);
-    let error = server.load(&target, batch(&target, bad)).await.unwrap_err();
-    assert_eq!((error.sqlstate(), error.column()), ("22P02", Some("known")), "{error:?}");
-}
-
-/// A load of more bytes than one COPY takes: the rows of all of them count, and errors too.
-#[tokio::test]
-async fn a_large_load_is_several_copies_in_one_transaction() {
-    let Some(server) = Server::start("t_large").await else { return };
-    let columns = vec![
-        arrives("id", DataType::Int32, Some("integer")),
-        arrives("name", DataType::Utf8, Some("character varying(1000000)")),
-    ];
-    let target = target("t_large", "t", columns, &["id"], WriteMode::Upsert);
-    let big = "x".repeat(1_000_000);
-    let part = |from: i32, text: &str| rows(&target, &(from..from + 30).map(|id| (id, text)).collect::<Vec<_>>());
-    let mut writer = server.open(&target, &key()).await.unwrap();
-    for index in 0..10 {
-        writer.write(part(index * 30, &big)).await.unwrap();
-    }
-    assert_eq!(writer.commit(&position(1)).await.unwrap().rows_written, 300);
-    assert_eq!(server.count("t_large.t").await, 300);
-
-    let mut writer = server.open(&target, &key()).await.unwrap();
-    for index in 0..9 {
-        writer.write(part(1000 + index * 30, &big)).await.unwrap();
-    }
-    writer.write(part(2000, &format!("{big}y"))).await.unwrap();
-    let error = writer.commit(&position(1)).await.unwrap_err();
-    assert_eq!((error.sqlstate(), error.column(), error.row_key()), ("22001", Some("name"), Some("row 271")), "{error:?}");
-    assert_eq!(server.count("t_large.t").await, 300);
 }

@@ -8,6 +8,7 @@
 //! Rows are compared as multisets of displayed values, so that the suite needs to know no type.
 
 pub mod doubles;
+mod following;
 pub mod memory;
 pub mod sink;
 pub mod source;

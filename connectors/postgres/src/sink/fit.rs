@@ -8,7 +8,7 @@ use super::numeric::NumericLimit;
 use super::table::{ResolvedType, modifier_numbers, split_modifier};
 use crate::ddl::plain_type;
 use crate::encode::{ColumnType, encodes};
-use crate::sink::value::decimal_fits;
+use crate::sink::cell::decimal_fits;
 use crate::types::{is_binary_stable, numeric_modifier, numeric_typmod, oid_of_type_text};
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use connector_api::{TYPE_KEY, TargetColumn};
