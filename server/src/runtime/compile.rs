@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::options;
 use super::query_shape::{Origin, QueryShape};
 use crate::gateway::Gateway;
-use crate::query::map_error;
+use crate::query::{CheckedArithmetic, map_error};
 use catalog::definition::*;
 use catalog::store::Snapshot;
 use catalog::{Error, ErrorKind, MappingStatus, Path3, Result, WriteMode, force_quote_ident, quote_ident};
@@ -25,7 +25,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
@@ -204,6 +204,8 @@ impl Compiler {
             .set_bool("datafusion.optimizer.enable_round_robin_repartition", false)
             .set_bool("datafusion.execution.coalesce_batches", false);
         let context = SessionContext::new_with_config_rt(config, self.gateway.jobs.runtime_env());
+        // A number that wraps around would arrive as a wrong value.
+        context.add_analyzer_rule(Arc::new(CheckedArithmetic));
         let mut catalogs: BTreeMap<&str, Arc<MemoryCatalogProvider>> = BTreeMap::new();
         for (path, table) in &self.facts.tables {
             let Some(slot) = self.slots.get(&path.source) else { continue };
@@ -328,10 +330,7 @@ impl Compiler {
 
     fn arriving(&self, logical: &LogicalPlan, shape: Option<&QueryShape>, names: &[String]) -> Vec<TargetColumn> {
         let family = shape.map(|s| self.family(s));
-        let expressions: &[Expr] = match logical {
-            LogicalPlan::Projection(projection) => &projection.expr,
-            _ => &[],
-        };
+        let expressions = top_expressions(logical);
         logical
             .schema()
             .fields()
@@ -622,13 +621,32 @@ fn loses_type(expression: &Expr) -> bool {
     }
 }
 
+/// The top expressions of an optimised query, with what the optimiser computes once for several of
+/// them put back.
+fn top_expressions(logical: &LogicalPlan) -> Vec<Expr> {
+    let LogicalPlan::Projection(projection) = logical else { return vec![] };
+    let LogicalPlan::Projection(inner) = projection.input.as_ref() else { return projection.expr.clone() };
+    let common = |name: &str| {
+        inner.expr.iter().find_map(|e| match e {
+            Expr::Alias(alias) if alias.name == name => Some(alias.expr.as_ref().clone()),
+            _ => None,
+        })
+    };
+    let restored = |expression: &Expr| {
+        expression.clone().transform_up(|e| {
+            Ok(match &e {
+                Expr::Column(column) => common(&column.name).map_or_else(|| Transformed::no(e.clone()), Transformed::yes),
+                _ => Transformed::no(e),
+            })
+        })
+    };
+    projection.expr.iter().map(|e| restored(e).map_or_else(|_| e.clone(), |restored| restored.data)).collect()
+}
+
 /// The top expressions of a query as text, for `tidegate.job_columns`.
 fn logical_exprs(work: &Work) -> Vec<Option<String>> {
     let Work::Query { logical, .. } = work else { return vec![] };
-    match logical {
-        LogicalPlan::Projection(projection) => projection.expr.iter().map(|e| Some(expression_text(e))).collect(),
-        _ => vec![],
-    }
+    top_expressions(logical).iter().map(|e| Some(expression_text(e))).collect()
 }
 
 /// An expression as SQL, with columns by their plain names; as the planner writes it where SQL has no
@@ -637,6 +655,17 @@ fn expression_text(expression: &Expr) -> String {
     let plain = expression.clone().unalias().transform_up(|e| {
         Ok(match e {
             Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
+            Expr::ScalarFunction(mut call) if call.args.len() == 2 => {
+                // Checked arithmetic is written as the operator that it stands for.
+                let operator = match call.func.name() {
+                    "checked_plus" => Operator::Plus,
+                    "checked_minus" => Operator::Minus,
+                    "checked_times" => Operator::Multiply,
+                    _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
+                };
+                let (right, left) = (call.args.remove(1), call.args.remove(0));
+                Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))))
+            }
             other => Transformed::no(other),
         })
     });
