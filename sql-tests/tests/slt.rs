@@ -49,5 +49,6 @@ files!(
     sync_tables_job,
     system_tables,
     transactions,
+    user_met,
     validate,
 );
