@@ -526,11 +526,7 @@ impl Compiler {
         mut target: TableTarget,
         progress: &Arc<ReadProgress>,
     ) -> Result<(Work, TableTarget)> {
-        // What may be left out must be readable: ON ERROR SKIP decodes every column.
-        let is_skipping = matches!(self.sync().on_error, OnError::Skip { .. });
-        let formats = shape
-            .map(|s| s.formats(plan))
-            .filter(|f| !is_skipping && f.iter().any(|f| *f != ColumnFormat::Arrow));
+        let formats = shape.map(|s| s.formats(plan)).filter(|f| f.iter().any(|f| *f != ColumnFormat::Arrow));
         let (logical, context) = match (shape, formats) {
             (Some(shape), Some(formats)) => {
                 let Some(path) =
