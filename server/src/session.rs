@@ -47,8 +47,10 @@ struct Overlay {
     effects: Vec<Effect>,
 }
 
-/// What happens after definitions are durable.
+/// What happens after definitions are durable. A statement has one or two of them, so that a variant
+/// that is larger than the others costs nothing.
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant)]
 pub enum Effect {
     /// Start a run of this job.
     StartJob {

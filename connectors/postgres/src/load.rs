@@ -657,11 +657,12 @@ impl TableWriter for Load {
             return Err(Error::internal(format!("raw rows arrive for a write of batches to table {}", self.name)));
         };
         let accepted = self.accept(Piece::Chunk(&chunk)).await?;
-        if !self.tolerates_bad_rows && self.copy.as_ref().is_some_and(|copy| copy.bytes >= COPY_BYTES_MAX) {
-            if let Err(error) = self.finish_copy(self.rows).await {
-                self.is_broken = true;
-                return Err(error);
-            }
+        if !self.tolerates_bad_rows
+            && self.copy.as_ref().is_some_and(|copy| copy.bytes >= COPY_BYTES_MAX)
+            && let Err(error) = self.finish_copy(self.rows).await
+        {
+            self.is_broken = true;
+            return Err(error);
         }
         Ok(accepted)
     }

@@ -33,7 +33,7 @@ pub(super) struct Executor {
 /// Why a statement did not succeed.
 enum Failure {
     /// The gateway said so.
-    Statement(StatementError),
+    Statement(Box<StatementError>),
     /// The connection is gone.
     Lost(String),
     /// Results cannot be written.
@@ -177,7 +177,7 @@ async fn execute(client: &Client, console: &Console, text: &str, statement: &Sta
 
 fn failure(error: &tokio_postgres::Error) -> Failure {
     match error.as_db_error() {
-        Some(said) => Failure::Statement(StatementError {
+        Some(said) => Failure::Statement(Box::new(StatementError {
             severity: said.severity().to_owned(),
             sqlstate: said.code().code().to_owned(),
             message: said.message().to_owned(),
@@ -187,7 +187,7 @@ fn failure(error: &tokio_postgres::Error) -> Failure {
                 Some(ErrorPosition::Original(position)) => Some(*position as usize),
                 Some(ErrorPosition::Internal { .. }) | None => None,
             },
-        }),
+        })),
         None => Failure::Lost(super::args::sentence(&causes(error))),
     }
 }

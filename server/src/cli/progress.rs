@@ -145,8 +145,8 @@ impl ProgressView {
         if let Some(rows) = text("rows_written").and_then(|rows| rows.parse::<u64>().ok()) {
             line.push_str(&format!(", {} rows", grouped(rows)));
             line.push_str(&format!(" in {:.1} s", milliseconds as f64 / 1e3));
-            if milliseconds > 0 {
-                line.push_str(&format!(", {} rows/s", grouped(rows.saturating_mul(1000) / milliseconds)));
+            if let Some(rate) = rows.saturating_mul(1000).checked_div(milliseconds) {
+                line.push_str(&format!(", {} rows/s", grouped(rate)));
             }
         }
         Some(line)
@@ -254,7 +254,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -92,7 +92,7 @@ async fn drop_source(c: &Context<'_>, base: &Arc<Snapshot>, name: &str, cascade:
     let source = crate::gateway::find_source(base, name)?;
     let jobs: Vec<Arc<Job>> = base.users_of_source(name).cloned().collect();
     let tables: Vec<Arc<SinkTable>> = base.sink_tables.values().filter(|t| t.path.source == name).cloned().collect();
-    if !cascade && !(jobs.is_empty() && tables.is_empty()) {
+    if !(cascade || jobs.is_empty() && tables.is_empty()) {
         let list: Vec<String> = jobs
             .iter()
             .map(|j| format!("sync job \"{}\" ({})", j.name, j.state))

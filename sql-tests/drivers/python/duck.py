@@ -10,5 +10,6 @@ import duckdb
 table = f"read_parquet('{sys.argv[1]}')"
 types = duckdb.sql(f"DESCRIBE SELECT * FROM {table}").fetchall()
 print(" ".join(f"{name}:{kind}" for name, kind, *_ in types))
-for row in duckdb.sql(f"SELECT * FROM {table} ORDER BY id").fetchall():
+duckdb.sql("SET TimeZone = 'UTC'")
+for row in duckdb.sql(f"SELECT COLUMNS(*)::VARCHAR FROM {table} ORDER BY id").fetchall():
     print(row)

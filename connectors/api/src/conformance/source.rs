@@ -341,7 +341,9 @@ async fn limit(harness: &dyn SourceHarness) -> Outcome {
 }
 
 /// A filter and what it keeps, by the value of one column as text.
-type Filter = (Expr, Box<dyn Fn(Option<&str>) -> bool + Send + Sync>);
+type Filter = (Expr, Keeps);
+/// Whether a value, as text, is kept.
+type Keeps = Box<dyn Fn(Option<&str>) -> bool + Send + Sync>;
 
 /// Filters on a column whose meaning needs no knowledge of the type: whole numbers and text.
 fn filters_of(table: &TableSchema, column: usize, values: &[Option<String>]) -> Vec<Filter> {
@@ -360,7 +362,7 @@ fn filters_of(table: &TableSchema, column: usize, values: &[Option<String>]) -> 
                 DataType::Int32 => lit(number as i32),
                 _ => lit(number),
             };
-            let keeps = move |test: fn(i64, i64) -> bool| -> Box<dyn Fn(Option<&str>) -> bool + Send + Sync> {
+            let keeps = move |test: fn(i64, i64) -> bool| -> Keeps {
                 Box::new(move |value| value.and_then(|v| v.parse().ok()).is_some_and(|v| test(v, number)))
             };
             filters.push((this().eq(literal()), keeps(|a, b| a == b)));

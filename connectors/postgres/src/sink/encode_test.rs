@@ -200,7 +200,7 @@ fn a_batch_is_cut_into_chunks_of_whole_rows() {
         let has_more = cursor.fill(&mut buffer, 100).unwrap();
         row = cursor.row();
         for cell in cells(&buffer) {
-            assert_eq!(cell[0].as_deref(), Some(&(seen as i32).to_be_bytes()[..]));
+            assert_eq!(cell[0].as_deref(), Some(&seen.to_be_bytes()[..]));
             seen += 1;
         }
         chunks += 1;

@@ -35,7 +35,7 @@ async fn random_values_of_every_type_arrive_as_they_were() {
     println!("seed {seed}");
     let mut random = Random(seed);
     const ROWS: usize = 400;
-    let nulls: NullBuffer = (0..ROWS).map(|_| random.next() % 7 != 0).collect();
+    let nulls: NullBuffer = (0..ROWS).map(|_| !random.next().is_multiple_of(7)).collect();
     let r64: Vec<i64> = (0..ROWS).map(|_| (random.next() as i64) >> (random.next() % 63)).collect();
     let texts: Vec<String> = (0..ROWS).map(|_| random.text()).collect();
     let some = |array: ArrayRef| -> ArrayRef {
