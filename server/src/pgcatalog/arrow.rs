@@ -19,7 +19,14 @@ pub(crate) fn field(name: &str, type_oid: u32) -> Field {
         // Objects are shown by name.
         t if is_reg(t) || element_of(t).is_some_and(is_reg) => None,
         t if is_numbered(t) => type_name(t),
-        oid::NAME | oid::CHAR | oid::VARCHAR | oid::BPCHAR | oid::JSON | oid::JSONB | oid::XML | oid::INT2VECTOR
+        oid::NAME
+        | oid::CHAR
+        | oid::VARCHAR
+        | oid::BPCHAR
+        | oid::JSON
+        | oid::JSONB
+        | oid::XML
+        | oid::INT2VECTOR
         | oid::OIDVECTOR => type_name(type_oid),
         t if element_of(t).is_some() => type_name(t),
         _ => None,
@@ -90,9 +97,9 @@ pub(crate) fn array(type_oid: u32, values: &[&Value], catalog: &Catalog) -> Arra
     };
     let time = |v: &Value| if let Value::Time(t) = v { Some(*t) } else { None };
     match data_type(type_oid) {
-        DataType::Boolean => {
-            Arc::new(values.iter().map(|v| if let Value::Bool(b) = v { Some(*b) } else { None }).collect::<BooleanArray>())
-        }
+        DataType::Boolean => Arc::new(
+            values.iter().map(|v| if let Value::Bool(b) = v { Some(*b) } else { None }).collect::<BooleanArray>(),
+        ),
         DataType::Int16 => {
             Arc::new(values.iter().map(|v| integer(v).and_then(|n| i16::try_from(n).ok())).collect::<Int16Array>())
         }
@@ -102,9 +109,9 @@ pub(crate) fn array(type_oid: u32, values: &[&Value], catalog: &Catalog) -> Arra
         DataType::Int64 => Arc::new(values.iter().map(|v| integer(v)).collect::<Int64Array>()),
         DataType::Float32 => Arc::new(values.iter().map(|v| float(v).map(|f| f as f32)).collect::<Float32Array>()),
         DataType::Float64 => Arc::new(values.iter().map(|v| float(v)).collect::<Float64Array>()),
-        DataType::Timestamp(_, zone) => Arc::new(
-            values.iter().map(|v| time(v)).collect::<TimestampMicrosecondArray>().with_timezone_opt(zone),
-        ),
+        DataType::Timestamp(_, zone) => {
+            Arc::new(values.iter().map(|v| time(v)).collect::<TimestampMicrosecondArray>().with_timezone_opt(zone))
+        }
         _ => Arc::new(values.iter().map(|v| text(v, type_oid, catalog)).collect::<StringArray>()),
     }
 }
@@ -113,7 +120,8 @@ pub(crate) fn array(type_oid: u32, values: &[&Value], catalog: &Catalog) -> Arra
 pub(crate) fn from_scalar(scalar: &ScalarValue) -> Value {
     use ScalarValue as S;
     let list = |array: &dyn Array| -> Value {
-        let items = (0..array.len()).map(|i| ScalarValue::try_from_array(array, i).map_or(Value::Null, |s| from_scalar(&s)));
+        let items =
+            (0..array.len()).map(|i| ScalarValue::try_from_array(array, i).map_or(Value::Null, |s| from_scalar(&s)));
         Value::list(items.collect())
     };
     match scalar {

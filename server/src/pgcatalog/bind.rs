@@ -186,7 +186,8 @@ impl<'a> Binder<'a> {
     }
 
     fn recursive(&mut self, cte: &ast::Cte, name: &str, id: usize) -> Result<Plan> {
-        let ast::SetExpr::SetOperation { op: ast::SetOperator::Union, set_quantifier, left, right } = cte.query.body.as_ref()
+        let ast::SetExpr::SetOperation { op: ast::SetOperator::Union, set_quantifier, left, right } =
+            cte.query.body.as_ref()
         else {
             return Err(Error::unsupported("a recursive query without UNION"));
         };
@@ -200,9 +201,17 @@ impl<'a> Binder<'a> {
         self.touched = self.touched.min(outer);
         let columns = left.columns.clone();
         let all = matches!(set_quantifier, ast::SetQuantifier::All);
-        let body =
-            Body::Set { operation: SetOperation::Union, all, left: Arc::new(left), right: Arc::new(right) };
-        Ok(Plan { id: self.id(), ctes: vec![], body, order_by: vec![], limit: None, offset: None, columns, is_correlated })
+        let body = Body::Set { operation: SetOperation::Union, all, left: Arc::new(left), right: Arc::new(right) };
+        Ok(Plan {
+            id: self.id(),
+            ctes: vec![],
+            body,
+            order_by: vec![],
+            limit: None,
+            offset: None,
+            columns,
+            is_correlated,
+        })
     }
 
     /// One side of a set operation.
@@ -260,7 +269,13 @@ impl<'a> Binder<'a> {
                     .columns
                     .iter()
                     .zip(&right.columns)
-                    .map(|(l, r)| if l.type_oid == oid::UNKNOWN { PlanColumn { name: l.name.clone(), ..r.clone() } } else { l.clone() })
+                    .map(|(l, r)| {
+                        if l.type_oid == oid::UNKNOWN {
+                            PlanColumn { name: l.name.clone(), ..r.clone() }
+                        } else {
+                            l.clone()
+                        }
+                    })
                     .collect();
                 let keys = output_order(&columns, order)?;
                 let all = matches!(set_quantifier, ast::SetQuantifier::All);
@@ -281,7 +296,11 @@ impl<'a> Binder<'a> {
                 let columns: Vec<PlanColumn> = (0..width)
                     .map(|i| PlanColumn {
                         name: format!("column{}", i + 1),
-                        type_oid: rows.iter().map(|r| r[i].type_oid).find(|t| *t != oid::UNKNOWN).unwrap_or(oid::UNKNOWN),
+                        type_oid: rows
+                            .iter()
+                            .map(|r| r[i].type_oid)
+                            .find(|t| *t != oid::UNKNOWN)
+                            .unwrap_or(oid::UNKNOWN),
                         fields: None,
                     })
                     .collect();
@@ -449,7 +468,12 @@ impl<'a> Binder<'a> {
         Ok(Some(exprs))
     }
 
-    fn star(&mut self, of: Option<&ast::ObjectName>, exprs: &mut Vec<Expr>, columns: &mut Vec<PlanColumn>) -> Result<()> {
+    fn star(
+        &mut self,
+        of: Option<&ast::ObjectName>,
+        exprs: &mut Vec<Expr>,
+        columns: &mut Vec<PlanColumn>,
+    ) -> Result<()> {
         let wanted = of.map(last_part);
         let mut found = false;
         for item in &self.scope()?.items {
@@ -567,7 +591,14 @@ impl<'a> Binder<'a> {
             if let Some(last) = group.last_mut() {
                 last.filters.extend(rest);
             }
-            items.push(FromItem { item: first, source: Source::Group(group), join, on: vec![], key: vec![], filters: vec![] });
+            items.push(FromItem {
+                item: first,
+                source: Source::Group(group),
+                join,
+                on: vec![],
+                key: vec![],
+                filters: vec![],
+            });
             return Ok(());
         }
         let item = *count;
@@ -584,7 +615,9 @@ impl<'a> Binder<'a> {
 
     fn source(&mut self, factor: &ast::TableFactor, item: usize) -> Result<(Source, ScopeItem)> {
         match factor {
-            ast::TableFactor::Table { name, alias, args: None, sample: None, .. } => self.relation(name, alias.as_ref(), item),
+            ast::TableFactor::Table { name, alias, args: None, sample: None, .. } => {
+                self.relation(name, alias.as_ref(), item)
+            }
             ast::TableFactor::Table { name, alias, args: Some(args), with_ordinality, .. } => {
                 let arguments = super::bind_function::plain_arguments(&args.args)?;
                 self.function(&last_part(name), &arguments, *with_ordinality, alias.as_ref(), item)

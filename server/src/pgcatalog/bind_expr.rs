@@ -3,9 +3,7 @@
 use super::bind::{Binder, Bound, ScopeItem};
 use super::bind_function::one_column;
 use super::plan::*;
-use super::value::{
-    Value, array_of, element_of, from_text, is_integer, is_numbered, is_reg, is_textual, written_type,
-};
+use super::value::{Value, array_of, element_of, from_text, is_integer, is_numbered, is_reg, is_textual, written_type};
 use crate::pg_types::oid;
 use crate::query::names::folded;
 use catalog::error::nearest;
@@ -48,7 +46,9 @@ impl Binder<'_> {
                     UnaryOperator::Minus => {
                         let type_oid = bound.type_oid;
                         Ok(match bound.expr {
-                            Expr::Const(Value::Int(n)) => Bound::new(Expr::Const(Value::Int(n.wrapping_neg())), type_oid),
+                            Expr::Const(Value::Int(n)) => {
+                                Bound::new(Expr::Const(Value::Int(n.wrapping_neg())), type_oid)
+                            }
                             Expr::Const(Value::Float(n)) => Bound::new(Expr::Const(Value::Float(-n)), type_oid),
                             expr => Bound::new(Expr::Negate(Box::new(expr)), type_oid),
                         })
@@ -161,7 +161,9 @@ impl Binder<'_> {
             }
             E::AtTimeZone { timestamp, time_zone } => {
                 let is_utc = match time_zone.as_ref() {
-                    E::Value(value) => matches!(&value.value, ast::Value::SingleQuotedString(z) if z.eq_ignore_ascii_case("utc")),
+                    E::Value(value) => {
+                        matches!(&value.value, ast::Value::SingleQuotedString(z) if z.eq_ignore_ascii_case("utc"))
+                    }
                     _ => false,
                 };
                 let bound = self.expr(timestamp)?;
@@ -183,13 +185,17 @@ impl Binder<'_> {
         use ast::Value as V;
         Ok(match &value.value {
             V::Number(text, _) => match text.parse::<i64>() {
-                Ok(n) => Bound::new(Expr::Const(Value::Int(n)), if i32::try_from(n).is_ok() { oid::INT4 } else { oid::INT8 }),
+                Ok(n) => {
+                    Bound::new(Expr::Const(Value::Int(n)), if i32::try_from(n).is_ok() { oid::INT4 } else { oid::INT8 })
+                }
                 Err(_) => match text.parse::<f64>() {
                     Ok(n) => Bound::new(Expr::Const(Value::Float(n)), oid::FLOAT8),
                     Err(_) => return Err(Error::new(ErrorKind::Syntax, format!("\"{text}\" is no number"))),
                 },
             },
-            V::SingleQuotedString(text) | V::EscapedStringLiteral(text) | V::NationalStringLiteral(text)
+            V::SingleQuotedString(text)
+            | V::EscapedStringLiteral(text)
+            | V::NationalStringLiteral(text)
             | V::UnicodeStringLiteral(text) => Bound::new(Expr::Const(Value::text(text)), oid::UNKNOWN),
             V::DollarQuotedString(text) => Bound::new(Expr::Const(Value::text(&text.value)), oid::UNKNOWN),
             V::Boolean(flag) => Bound::new(Expr::Const(Value::Bool(*flag)), oid::BOOL),
@@ -268,9 +274,12 @@ impl Binder<'_> {
             // A hidden column is found only with its table's name, or if it is the only one.
             let number = item.columns.iter().position(|c| c.name == column && (!c.is_hidden || table.is_some()));
             let hidden = || item.columns.iter().position(|c| c.name == column && column != "tableoid" && c.is_hidden);
-            if let Some(number) = number.or_else(|| if found.is_none() && table.is_none() { hidden().filter(|_| column == "xmin") } else { None }) {
+            if let Some(number) = number.or_else(|| {
+                if found.is_none() && table.is_none() { hidden().filter(|_| column == "xmin") } else { None }
+            }) {
                 if found.is_some() {
-                    let error = Error::new(ErrorKind::AmbiguousColumn, format!("column reference \"{column}\" is ambiguous"));
+                    let error =
+                        Error::new(ErrorKind::AmbiguousColumn, format!("column reference \"{column}\" is ambiguous"));
                     return Err(self.at(error, ident.span));
                 }
                 found = Some((item.item, number));
@@ -294,11 +303,13 @@ impl Binder<'_> {
         if let Some(table) = table
             && !items().any(|i| i.name == *table)
         {
-            let error = Error::new(ErrorKind::UndefinedTable, format!("missing FROM-clause entry for table \"{table}\""));
+            let error =
+                Error::new(ErrorKind::UndefinedTable, format!("missing FROM-clause entry for table \"{table}\""));
             return self.at(error, span);
         }
         let written = table.map_or_else(|| format!("\"{column}\""), |t| format!("{t}.{column}"));
-        let error = Error::new(ErrorKind::UndefinedColumn, format!("column {written} does not exist")).with_column(column);
+        let error =
+            Error::new(ErrorKind::UndefinedColumn, format!("column {written} does not exist")).with_column(column);
         let near = items()
             .filter(|i| table.is_none_or(|t| i.name == *t))
             .flat_map(|i| i.columns.iter().map(move |c| (i, c)))
@@ -363,7 +374,8 @@ impl Binder<'_> {
         match (place, type_oid) {
             (Some(place), Some(type_oid)) => Ok(Bound::new(Expr::Field(Box::new(record.expr), place), type_oid)),
             _ => {
-                let error = Error::new(ErrorKind::UndefinedColumn, format!("column \"{name}\" not found in the record"));
+                let error =
+                    Error::new(ErrorKind::UndefinedColumn, format!("column \"{name}\" not found in the record"));
                 Err(self.at(error, ident.span))
             }
         }
@@ -481,7 +493,12 @@ impl Binder<'_> {
             op => match comparison(op) {
                 Some(Comparison::Match { ignore_case, negated }) => {
                     let (left, right) = (self.settled(left)?, self.settled(right)?);
-                    boolean(Expr::Regex { expr: Box::new(left.expr), pattern: Box::new(right.expr), ignore_case, negated })
+                    boolean(Expr::Regex {
+                        expr: Box::new(left.expr),
+                        pattern: Box::new(right.expr),
+                        ignore_case,
+                        negated,
+                    })
                 }
                 Some(Comparison::Like { ignore_case, negated }) => {
                     let (left, right) = (self.settled(left)?, self.settled(right)?);
@@ -566,7 +583,9 @@ impl Binder<'_> {
     ) -> Result<Bound> {
         let escape = match escape.map(|v| &v.value) {
             None => Some('\\'),
-            Some(ast::Value::SingleQuotedString(text) | ast::Value::EscapedStringLiteral(text)) if text.chars().count() <= 1 => {
+            Some(ast::Value::SingleQuotedString(text) | ast::Value::EscapedStringLiteral(text))
+                if text.chars().count() <= 1 =>
+            {
                 text.chars().next()
             }
             Some(_) => return Err(Error::new(ErrorKind::Remote("22019".into()), "invalid escape string")),

@@ -41,7 +41,10 @@ impl Binder<'_> {
             Some(ast::ObjectNamePart::Identifier(ident)) => ident.span,
             _ => Span::empty(),
         };
-        if !call.within_group.is_empty() || call.null_treatment.is_some() || !matches!(call.parameters, ast::FunctionArguments::None) {
+        if !call.within_group.is_empty()
+            || call.null_treatment.is_some()
+            || !matches!(call.parameters, ast::FunctionArguments::None)
+        {
             return Err(Error::unsupported("this form of call in a catalog query"));
         }
         let list = match &call.args {
@@ -116,7 +119,11 @@ impl Binder<'_> {
         };
         let arguments = match checked(name, found.arguments, arguments) {
             Ok(arguments) => arguments,
-            Err(error) => return Err(span.map_or_else(|| Error::unsupported(format!("this form of {name}")), |s| self.at(error, s))),
+            Err(error) => {
+                return Err(
+                    span.map_or_else(|| Error::unsupported(format!("this form of {name}")), |s| self.at(error, s))
+                );
+            }
         };
         let mut types = vec![];
         let mut exprs = vec![];
@@ -192,7 +199,12 @@ impl Binder<'_> {
         })
     }
 
-    fn window(&mut self, name: &str, list: Option<&ast::FunctionArgumentList>, over: &ast::WindowType) -> Result<Bound> {
+    fn window(
+        &mut self,
+        name: &str,
+        list: Option<&ast::FunctionArgumentList>,
+        over: &ast::WindowType,
+    ) -> Result<Bound> {
         let kind = match name {
             "row_number" => WindowKind::RowNumber,
             "rank" => WindowKind::Rank,
@@ -205,7 +217,10 @@ impl Binder<'_> {
         let ast::WindowType::WindowSpec(spec) = over else {
             return Err(Error::unsupported("a named window in a catalog query"));
         };
-        if spec.window_frame.is_some() || spec.window_name.is_some() || (kind == WindowKind::CountRows && !spec.order_by.is_empty()) {
+        if spec.window_frame.is_some()
+            || spec.window_name.is_some()
+            || (kind == WindowKind::CountRows && !spec.order_by.is_empty())
+        {
             return Err(Error::unsupported("a window frame in a catalog query"));
         }
         let partition_by = spec.partition_by.iter().map(|e| Ok(self.expr(e)?.expr)).collect::<Result<Vec<_>>>()?;

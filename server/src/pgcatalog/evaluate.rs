@@ -192,7 +192,8 @@ impl Runner<'_> {
                     Ok(e.as_ref().map(|e| self.value(e, env)).transpose()?.and_then(|v| v.as_int()))
                 };
                 let start = bound(from)?.map_or(0, |n| usize::try_from(n - first).unwrap_or(0)).min(list.len());
-                let end = bound(to)?.map_or(list.len(), |n| usize::try_from(n - first + 1).unwrap_or(0)).min(list.len());
+                let end =
+                    bound(to)?.map_or(list.len(), |n| usize::try_from(n - first + 1).unwrap_or(0)).min(list.len());
                 Value::list(list.get(start..end.max(start)).unwrap_or(&[]).to_vec())
             }
             Expr::Field(record, place) => match self.value(record, env)? {
@@ -263,8 +264,11 @@ fn compared(op: Comparison, left: &Value, right: &Value) -> Result<Value> {
         _ => {}
     }
     let Some(order) = compare(left, right) else {
-        return Err(Error::new(ErrorKind::UndefinedFunction, "the values of a comparison have types that do not compare")
-            .with_hint("You might need to add explicit type casts."));
+        return Err(Error::new(
+            ErrorKind::UndefinedFunction,
+            "the values of a comparison have types that do not compare",
+        )
+        .with_hint("You might need to add explicit type casts."));
     };
     Ok(Value::Bool(match op {
         Comparison::Eq => order == Ordering::Equal,
@@ -325,7 +329,9 @@ fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> Result<Value> {
                 Arithmetic::Times => a * b,
                 Arithmetic::Divide => a / b,
                 Arithmetic::Modulo => a % b,
-                Arithmetic::BitAnd | Arithmetic::BitOr => return Err(Error::unsupported("bits of a number with a fraction")),
+                Arithmetic::BitAnd | Arithmetic::BitOr => {
+                    return Err(Error::unsupported("bits of a number with a fraction"));
+                }
             })
         }
     })

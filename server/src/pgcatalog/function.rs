@@ -59,7 +59,13 @@ impl Returns {
         let at = |i: usize| arguments.get(i).copied().unwrap_or(oid::TEXT);
         match self {
             Self::Is(type_oid) => type_oid,
-            Self::Same(i) => if at(i) == oid::UNKNOWN { oid::TEXT } else { at(i) },
+            Self::Same(i) => {
+                if at(i) == oid::UNKNOWN {
+                    oid::TEXT
+                } else {
+                    at(i)
+                }
+            }
             Self::ArrayOf(i) => array_of(at(i)),
         }
     }
@@ -143,9 +149,7 @@ const FUNCTIONS: &[Function] = &[
         Ok(if is_utf8 { 6.into() } else { (-1).into() })
     }),
     // Types.
-    relaxed("format_type", (2, 2), TEXT, |c| {
-        Ok(c.oid(0).map(|t| format_type(c.catalog, t, c.int(1))).into())
-    }),
+    relaxed("format_type", (2, 2), TEXT, |c| Ok(c.oid(0).map(|t| format_type(c.catalog, t, c.int(1))).into())),
     relaxed("pg_typeof", (1, 1), Is(oid::REGTYPE), |c| Ok(c.type_of(0).into())),
     strict("to_regclass", (1, 1), Is(oid::REGCLASS), |c| found(c, oid::REGCLASS)),
     strict("to_regtype", (1, 1), Is(oid::REGTYPE), |c| found(c, oid::REGTYPE)),
@@ -192,7 +196,9 @@ const FUNCTIONS: &[Function] = &[
     }),
     // Definitions.
     strict("pg_get_expr", (2, 3), TEXT, |c| Ok(c.arguments[0].clone())),
-    strict("pg_get_constraintdef", (1, 2), TEXT, |c| Ok(c.oid(0).and_then(|o| constraint_definition(c.catalog, o)).into())),
+    strict("pg_get_constraintdef", (1, 2), TEXT, |c| {
+        Ok(c.oid(0).and_then(|o| constraint_definition(c.catalog, o)).into())
+    }),
     strict("pg_get_indexdef", (1, 3), TEXT, |c| {
         let (Some(index), column) = (c.oid(0), c.int(1).unwrap_or(0)) else { return Ok(Value::Null) };
         if column <= 0 {
@@ -220,7 +226,8 @@ const FUNCTIONS: &[Function] = &[
     strict("pg_get_function_arguments", (1, 1), TEXT, |_| Ok("".into())),
     strict("pg_get_function_identity_arguments", (1, 1), TEXT, |_| Ok("".into())),
     strict("pg_get_function_result", (1, 1), TEXT, |c| {
-        let function = super::rows::procedure_names().into_iter().find(|n| Some(super::rows::procedure_oid(n)) == c.oid(0));
+        let function =
+            super::rows::procedure_names().into_iter().find(|n| Some(super::rows::procedure_oid(n)) == c.oid(0));
         let returns = function.and_then(find).and_then(|f| f.returns.fixed()).unwrap_or(oid::TEXT);
         Ok(format_type(c.catalog, returns, None).into())
     }),
@@ -404,7 +411,8 @@ fn comment(catalog: &Catalog, object: u32, class: Option<u32>, column: i64) -> O
 fn key_columns(catalog: &Catalog, index: u32) -> Option<String> {
     let (table, key) = catalog.key(index)?;
     let columns = table.columns(catalog);
-    let names = key.columns.iter().filter_map(|n| columns.get(usize::try_from(n - 1).ok()?)).map(|c| quote_ident(c.name));
+    let names =
+        key.columns.iter().filter_map(|n| columns.get(usize::try_from(n - 1).ok()?)).map(|c| quote_ident(c.name));
     Some(names.collect::<Vec<_>>().join(", "))
 }
 
@@ -433,7 +441,9 @@ mod tests {
 
     #[test]
     fn sizes_are_rounded_as_postgresql_rounds_them() {
-        for (bytes, text) in [(0, "0 bytes"), (10_239, "10239 bytes"), (10_240, "10 kB"), (16_384, "16 kB"), (1 << 30, "1024 MB")] {
+        for (bytes, text) in
+            [(0, "0 bytes"), (10_239, "10239 bytes"), (10_240, "10 kB"), (16_384, "16 kB"), (1 << 30, "1024 MB")]
+        {
             assert_eq!(size_pretty(bytes), text);
         }
     }

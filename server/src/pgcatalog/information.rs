@@ -37,7 +37,8 @@ pub(super) fn rows(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
             rows.finish()
         }
         "collations" => {
-            let mut rows = Rows::new(layout, &["collation_catalog", "collation_schema", "collation_name", "pad_attribute"]);
+            let mut rows =
+                Rows::new(layout, &["collation_catalog", "collation_schema", "collation_name", "pad_attribute"]);
             for name in ["C", "POSIX"] {
                 rows.push([database(catalog), "pg_catalog".into(), name.into(), "NO PAD".into()]);
             }
@@ -97,10 +98,28 @@ fn columns(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "table_catalog", "table_schema", "table_name", "column_name", "ordinal_position", "column_default",
-            "is_nullable", "data_type", "character_maximum_length", "character_octet_length", "numeric_precision",
-            "numeric_precision_radix", "numeric_scale", "datetime_precision", "udt_catalog", "udt_schema", "udt_name",
-            "dtd_identifier", "is_self_referencing", "is_identity", "is_generated", "is_updatable",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "column_name",
+            "ordinal_position",
+            "column_default",
+            "is_nullable",
+            "data_type",
+            "character_maximum_length",
+            "character_octet_length",
+            "numeric_precision",
+            "numeric_precision_radix",
+            "numeric_scale",
+            "datetime_precision",
+            "udt_catalog",
+            "udt_schema",
+            "udt_name",
+            "dtd_identifier",
+            "is_self_referencing",
+            "is_identity",
+            "is_generated",
+            "is_updatable",
         ],
     );
     for relation in catalog.relations.iter().filter(|r| matches!(r.kind, 'r' | 'p' | 'v' | 'f')) {
@@ -108,7 +127,8 @@ fn columns(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
         for (index, column) in relation.columns(catalog).iter().enumerate() {
             let modifier = column.type_modifier;
             let internal = type_of(column.type_oid).map(|t| t.name);
-            let foreign = catalog.foreign_types.iter().find(|(oid, _)| *oid == column.type_oid).map(|(_, name)| name.as_str());
+            let foreign =
+                catalog.foreign_types.iter().find(|(oid, _)| *oid == column.type_oid).map(|(_, name)| name.as_str());
             let data_type = match (element_of(column.type_oid), foreign) {
                 (Some(_), _) => "ARRAY".to_owned(),
                 (None, Some(_)) => "USER-DEFINED".to_owned(),
@@ -176,8 +196,15 @@ fn views(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "table_catalog", "table_schema", "table_name", "check_option", "is_updatable", "is_insertable_into",
-            "is_trigger_updatable", "is_trigger_deletable", "is_trigger_insertable_into",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "check_option",
+            "is_updatable",
+            "is_insertable_into",
+            "is_trigger_updatable",
+            "is_trigger_deletable",
+            "is_trigger_insertable_into",
         ],
     );
     for relation in catalog.relations.iter().filter(|r| r.kind == 'v') {
@@ -200,8 +227,17 @@ fn table_constraints(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "constraint_catalog", "constraint_schema", "constraint_name", "table_catalog", "table_schema", "table_name",
-            "constraint_type", "is_deferrable", "initially_deferred", "enforced", "nulls_distinct",
+            "constraint_catalog",
+            "constraint_schema",
+            "constraint_name",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "constraint_type",
+            "is_deferrable",
+            "initially_deferred",
+            "enforced",
+            "nulls_distinct",
         ],
     );
     for relation in &catalog.relations {
@@ -227,7 +263,12 @@ fn table_constraints(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
 fn key_columns(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     let with_position = layout.name == "key_column_usage";
     let common = [
-        "constraint_catalog", "constraint_schema", "constraint_name", "table_catalog", "table_schema", "table_name",
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
+        "table_catalog",
+        "table_schema",
+        "table_name",
         "column_name",
     ];
     let mut rows = Rows::new(layout, &common);
@@ -284,7 +325,13 @@ fn table_privileges(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "grantor", "grantee", "table_catalog", "table_schema", "table_name", "privilege_type", "is_grantable",
+            "grantor",
+            "grantee",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "privilege_type",
+            "is_grantable",
             "with_hierarchy",
         ],
     );

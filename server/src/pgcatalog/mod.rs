@@ -25,9 +25,9 @@ mod rows;
 mod run;
 pub(crate) mod set_function;
 pub(crate) mod snapshot;
-mod text_function;
 #[cfg(test)]
 mod tests;
+mod text_function;
 pub(crate) mod value;
 
 use crate::outcome::OutputColumn;
@@ -41,8 +41,8 @@ use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use plan::Plan;
 use run::Runner;
-use snapshot::{Catalog, Needs};
 pub(crate) use snapshot::visible_schemas;
+use snapshot::{Catalog, Needs};
 use std::ops::ControlFlow;
 use value::{Row, Value, is_reg, written_type};
 
@@ -160,17 +160,54 @@ impl ast::Visitor for Asks {
 
 /// Relations of the catalog that say nothing about tables, so that no source must be asked.
 const WITHOUT_TABLES: &[&str] = &[
-    "pg_type", "pg_database", "pg_roles", "pg_user", "pg_authid", "pg_auth_members", "pg_settings", "pg_range",
-    "pg_enum", "pg_am", "pg_proc", "pg_language", "pg_collation", "pg_timezone_names", "pg_extension", "pg_tablespace",
-    "pg_stat_activity", "pg_locks", "pg_cast", "pg_operator", "pg_opclass", "pg_conversion", "pg_shdescription",
-    "pg_db_role_setting", "pg_available_extensions", "pg_ts_config", "character_sets", "pg_stat_database",
-    "information_schema_catalog_name", "pg_stat_ssl", "pg_replication_slots", "pg_event_trigger", "pg_shadow",
+    "pg_type",
+    "pg_database",
+    "pg_roles",
+    "pg_user",
+    "pg_authid",
+    "pg_auth_members",
+    "pg_settings",
+    "pg_range",
+    "pg_enum",
+    "pg_am",
+    "pg_proc",
+    "pg_language",
+    "pg_collation",
+    "pg_timezone_names",
+    "pg_extension",
+    "pg_tablespace",
+    "pg_stat_activity",
+    "pg_locks",
+    "pg_cast",
+    "pg_operator",
+    "pg_opclass",
+    "pg_conversion",
+    "pg_shdescription",
+    "pg_db_role_setting",
+    "pg_available_extensions",
+    "pg_ts_config",
+    "character_sets",
+    "pg_stat_database",
+    "information_schema_catalog_name",
+    "pg_stat_ssl",
+    "pg_replication_slots",
+    "pg_event_trigger",
+    "pg_shadow",
 ];
 
 /// Relations that say something about columns, keys or comments.
 const WITH_COLUMNS: &[&str] = &[
-    "pg_attribute", "pg_attrdef", "pg_index", "pg_indexes", "pg_constraint", "pg_description", "columns",
-    "table_constraints", "key_column_usage", "constraint_column_usage", "constraint_table_usage",
+    "pg_attribute",
+    "pg_attrdef",
+    "pg_index",
+    "pg_indexes",
+    "pg_constraint",
+    "pg_description",
+    "columns",
+    "table_constraints",
+    "key_column_usage",
+    "constraint_column_usage",
+    "constraint_table_usage",
 ];
 
 /// What a query needs to know.

@@ -13,9 +13,16 @@ pub(crate) enum Expr {
     /// `$n`, from 0.
     Parameter(usize),
     /// A column of a row `depth` queries further out.
-    Column { depth: usize, item: usize, column: usize },
+    Column {
+        depth: usize,
+        item: usize,
+        column: usize,
+    },
     /// All columns of a FROM item.
-    WholeRow { depth: usize, item: usize },
+    WholeRow {
+        depth: usize,
+        item: usize,
+    },
     /// The value of an aggregate, window or set-returning function at the current row.
     Slot(Slot, usize),
     Call(&'static Function, Vec<Expr>, Vec<u32>),
@@ -23,33 +30,87 @@ pub(crate) enum Expr {
     Or(Vec<Expr>),
     Not(Box<Expr>),
     Compare(Comparison, Box<Expr>, Box<Expr>),
-    IsDistinct { left: Box<Expr>, right: Box<Expr>, negated: bool },
+    IsDistinct {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        negated: bool,
+    },
     Arithmetic(Arithmetic, Box<Expr>, Box<Expr>),
     Negate(Box<Expr>),
     /// Text or arrays, with the types of both sides.
     Concat(Box<Expr>, u32, Box<Expr>, u32),
-    Like { expr: Box<Expr>, pattern: Box<Expr>, escape: Option<char>, ignore_case: bool, negated: bool },
-    Regex { expr: Box<Expr>, pattern: Box<Expr>, ignore_case: bool, negated: bool },
-    IsNull { expr: Box<Expr>, negated: bool },
+    Like {
+        expr: Box<Expr>,
+        pattern: Box<Expr>,
+        escape: Option<char>,
+        ignore_case: bool,
+        negated: bool,
+    },
+    Regex {
+        expr: Box<Expr>,
+        pattern: Box<Expr>,
+        ignore_case: bool,
+        negated: bool,
+    },
+    IsNull {
+        expr: Box<Expr>,
+        negated: bool,
+    },
     /// IS [NOT] TRUE and IS [NOT] FALSE.
-    IsBool { expr: Box<Expr>, value: bool, negated: bool },
-    InList { expr: Box<Expr>, list: Vec<Expr>, negated: bool },
+    IsBool {
+        expr: Box<Expr>,
+        value: bool,
+        negated: bool,
+    },
+    InList {
+        expr: Box<Expr>,
+        list: Vec<Expr>,
+        negated: bool,
+    },
     /// `left op ANY|ALL (list)`
-    Quantified { op: Comparison, left: Box<Expr>, right: Box<Expr>, all: bool },
+    Quantified {
+        op: Comparison,
+        left: Box<Expr>,
+        right: Box<Expr>,
+        all: bool,
+    },
     /// `left op ANY|ALL (query)`
-    QuantifiedQuery { op: Comparison, left: Box<Expr>, query: Arc<Plan>, all: bool },
-    Case { operand: Option<Box<Expr>>, branches: Vec<(Expr, Expr)>, otherwise: Box<Expr> },
+    QuantifiedQuery {
+        op: Comparison,
+        left: Box<Expr>,
+        query: Arc<Plan>,
+        all: bool,
+    },
+    Case {
+        operand: Option<Box<Expr>>,
+        branches: Vec<(Expr, Expr)>,
+        otherwise: Box<Expr>,
+    },
     Coalesce(Vec<Expr>),
     NullIf(Box<Expr>, Box<Expr>),
-    Cast { expr: Box<Expr>, from: u32, to: u32, modifier: i32 },
+    Cast {
+        expr: Box<Expr>,
+        from: u32,
+        to: u32,
+        modifier: i32,
+    },
     Scalar(Arc<Plan>),
     Exists(Arc<Plan>),
     /// ARRAY(query)
     ArrayOf(Arc<Plan>),
     /// `list[index]`; the first index is `first`.
-    Index { list: Box<Expr>, index: Box<Expr>, first: i64 },
+    Index {
+        list: Box<Expr>,
+        index: Box<Expr>,
+        first: i64,
+    },
     /// `list[from:to]`
-    Slice { list: Box<Expr>, from: Option<Box<Expr>>, to: Option<Box<Expr>>, first: i64 },
+    Slice {
+        list: Box<Expr>,
+        from: Option<Box<Expr>>,
+        to: Option<Box<Expr>>,
+        first: i64,
+    },
     Field(Box<Expr>, usize),
     Array(Vec<Expr>),
     Record(Vec<Expr>),
@@ -72,9 +133,15 @@ pub(crate) enum Comparison {
     Greater,
     GreaterEq,
     /// `~`, `~*` and their negations, for ANY and ALL.
-    Match { ignore_case: bool, negated: bool },
+    Match {
+        ignore_case: bool,
+        negated: bool,
+    },
     /// LIKE and ILIKE.
-    Like { ignore_case: bool, negated: bool },
+    Like {
+        ignore_case: bool,
+        negated: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,9 +257,17 @@ pub(crate) enum Source {
     Relation(&'static Layout),
     Cte(usize),
     /// A lateral one sees the rows to its left.
-    Query { plan: Arc<Plan>, is_lateral: bool },
+    Query {
+        plan: Arc<Plan>,
+        is_lateral: bool,
+    },
     /// A set-returning function over the rows to its left.
-    Function { function: &'static SetFunction, arguments: Vec<Expr>, types: Vec<u32>, with_ordinality: bool },
+    Function {
+        function: &'static SetFunction,
+        arguments: Vec<Expr>,
+        types: Vec<u32>,
+        with_ordinality: bool,
+    },
     /// One row of one value.
     Value(Expr),
     /// A join in parentheses.
@@ -255,14 +330,27 @@ impl Expr {
                     f(depth - inside, *item);
                 }
             }
-            Self::Call(_, list, _) | Self::And(list) | Self::Or(list) | Self::Coalesce(list) | Self::Array(list)
+            Self::Call(_, list, _)
+            | Self::And(list)
+            | Self::Or(list)
+            | Self::Coalesce(list)
+            | Self::Array(list)
             | Self::Record(list) => all(list),
-            Self::Not(a) | Self::Negate(a) | Self::IsNull { expr: a, .. } | Self::IsBool { expr: a, .. }
-            | Self::Cast { expr: a, .. } | Self::Field(a, _) => a.walk(inside, f),
-            Self::Compare(_, a, b) | Self::IsDistinct { left: a, right: b, .. } | Self::Arithmetic(_, a, b)
-            | Self::Concat(a, _, b, _) | Self::Like { expr: a, pattern: b, .. }
-            | Self::Regex { expr: a, pattern: b, .. } | Self::Quantified { left: a, right: b, .. }
-            | Self::NullIf(a, b) | Self::Index { list: a, index: b, .. } => {
+            Self::Not(a)
+            | Self::Negate(a)
+            | Self::IsNull { expr: a, .. }
+            | Self::IsBool { expr: a, .. }
+            | Self::Cast { expr: a, .. }
+            | Self::Field(a, _) => a.walk(inside, f),
+            Self::Compare(_, a, b)
+            | Self::IsDistinct { left: a, right: b, .. }
+            | Self::Arithmetic(_, a, b)
+            | Self::Concat(a, _, b, _)
+            | Self::Like { expr: a, pattern: b, .. }
+            | Self::Regex { expr: a, pattern: b, .. }
+            | Self::Quantified { left: a, right: b, .. }
+            | Self::NullIf(a, b)
+            | Self::Index { list: a, index: b, .. } => {
                 a.walk(inside, f);
                 b.walk(inside, f);
             }
@@ -308,9 +396,10 @@ impl Plan {
             }
             Body::Select(select) => {
                 select.from.iter().for_each(|item| item.walk(inside, f));
-                let aggregates = select.aggregates.iter().flat_map(|a| {
-                    a.arguments.iter().chain(&a.filter).chain(a.order_by.iter().map(|(e, ..)| e))
-                });
+                let aggregates = select
+                    .aggregates
+                    .iter()
+                    .flat_map(|a| a.arguments.iter().chain(&a.filter).chain(a.order_by.iter().map(|(e, ..)| e)));
                 let windows =
                     select.windows.iter().flat_map(|w| w.partition_by.iter().chain(w.order_by.iter().map(|(e, ..)| e)));
                 select

@@ -63,16 +63,17 @@ pub(super) fn rows(catalog: &Catalog, layout: &'static Layout) -> Vec<Row> {
     if layout.schema == "information_schema" {
         return information::rows(catalog, layout);
     }
+    if of_relations(layout.name).is_some() {
+        let mut rows = rows_of(catalog, layout, &catalog.relations.iter().collect::<Vec<_>>());
+        if layout.name == "pg_description" {
+            rows.extend(schema_descriptions(catalog, layout));
+        }
+        return rows;
+    }
     match layout.name {
         "pg_am" => access_methods(layout),
-        "pg_attrdef" => defaults(catalog, layout),
-        "pg_attribute" => attributes(catalog, layout),
-        "pg_class" => classes(catalog, layout),
         "pg_collation" => collations(layout),
-        "pg_constraint" => constraints(catalog, layout),
         "pg_database" => databases(catalog, layout),
-        "pg_description" => descriptions(catalog, layout),
-        "pg_index" => indexes(catalog, layout),
         "pg_indexes" => index_names(catalog, layout),
         "pg_language" => languages(layout),
         "pg_matviews" => names(catalog, layout, "schemaname", "matviewname", "matviewowner", "m"),
@@ -93,6 +94,33 @@ pub(super) fn rows(catalog: &Catalog, layout: &'static Layout) -> Vec<Row> {
     }
 }
 
+/// The columns of a catalog relation that hold the oid of the relation that a row belongs to, for
+/// those whose rows can be made for one relation alone.
+pub(super) fn of_relations(name: &str) -> Option<&'static [&'static str]> {
+    Some(match name {
+        "pg_attrdef" => &["adrelid"],
+        "pg_attribute" => &["attrelid"],
+        "pg_class" => &["oid"],
+        "pg_constraint" => &["conrelid", "oid", "conindid"],
+        "pg_description" => &["objoid"],
+        "pg_index" => &["indrelid", "indexrelid"],
+        _ => return None,
+    })
+}
+
+/// The rows of such a catalog relation that belong to these relations.
+pub(super) fn rows_of(catalog: &Catalog, layout: &Layout, relations: &[&Relation]) -> Vec<Row> {
+    match layout.name {
+        "pg_attrdef" => defaults(catalog, layout, relations),
+        "pg_attribute" => attributes(catalog, layout, relations),
+        "pg_class" => classes(layout, relations),
+        "pg_constraint" => constraints(layout, relations),
+        "pg_description" => descriptions(catalog, layout, relations),
+        "pg_index" => indexes(layout, relations),
+        _ => vec![],
+    }
+}
+
 fn access_methods(layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(layout, &["oid", "amname", "amtype"]);
     rows.push([HEAP.into(), "heap".into(), "t".into()]);
@@ -100,12 +128,26 @@ fn access_methods(layout: &Layout) -> Vec<Row> {
     rows.finish()
 }
 
-fn attributes(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
+fn attributes(catalog: &Catalog, layout: &Layout, relations: &[&Relation]) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "attrelid", "attname", "atttypid", "attlen", "attnum", "attcacheoff", "atttypmod", "attndims", "attbyval",
-            "attalign", "attstorage", "attnotnull", "atthasdef", "attgenerated", "attislocal", "attstattarget",
+            "attrelid",
+            "attname",
+            "atttypid",
+            "attlen",
+            "attnum",
+            "attcacheoff",
+            "atttypmod",
+            "attndims",
+            "attbyval",
+            "attalign",
+            "attstorage",
+            "attnotnull",
+            "atthasdef",
+            "attgenerated",
+            "attislocal",
+            "attstattarget",
             "attcollation",
         ],
     );
@@ -131,7 +173,7 @@ fn attributes(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
             row.map_or(DEFAULT_COLLATION, |t| t.collation).into(),
         ]);
     };
-    for relation in &catalog.relations {
+    for relation in relations {
         let columns = relation.columns(catalog);
         for (index, column) in columns.iter().enumerate() {
             push(relation.oid, index + 1, column);
@@ -155,9 +197,9 @@ impl IntoValue for i16 {
     }
 }
 
-fn defaults(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
+fn defaults(catalog: &Catalog, layout: &Layout, relations: &[&Relation]) -> Vec<Row> {
     let mut rows = Rows::new(layout, &["oid", "adrelid", "adnum", "adbin"]);
-    for relation in &catalog.relations {
+    for relation in relations {
         for (index, column) in relation.columns(catalog).iter().enumerate() {
             if let Some(default) = column.default {
                 let number = (index + 1).to_string();
@@ -169,15 +211,29 @@ fn defaults(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     rows.finish()
 }
 
-fn classes(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
+fn classes(layout: &Layout, relations: &[&Relation]) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "oid", "relname", "relnamespace", "reltype", "relowner", "relam", "relfilenode", "relpages", "reltuples",
-            "relhasindex", "relpersistence", "relkind", "relnatts", "relispopulated", "relreplident", "relfrozenxid",
+            "oid",
+            "relname",
+            "relnamespace",
+            "reltype",
+            "relowner",
+            "relam",
+            "relfilenode",
+            "relpages",
+            "reltuples",
+            "relhasindex",
+            "relpersistence",
+            "relkind",
+            "relnatts",
+            "relispopulated",
+            "relreplident",
+            "relfrozenxid",
         ],
     );
-    for relation in &catalog.relations {
+    for relation in relations {
         let remote = relation.remote();
         let is_table = matches!(relation.kind, 'r' | 'p' | 'm');
         rows.push([
@@ -188,7 +244,11 @@ fn classes(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
             relation.owner.into(),
             if is_table { HEAP.into() } else { 0.into() },
             if is_table { relation.oid.into() } else { 0.into() },
-            Value::Int(remote.and_then(|t| t.bytes_estimate).map_or(0, |b| i64::try_from(b / 8192).unwrap_or(i64::MAX).min(i32::MAX.into()))),
+            Value::Int(
+                remote
+                    .and_then(|t| t.bytes_estimate)
+                    .map_or(0, |b| i64::try_from(b / 8192).unwrap_or(i64::MAX).min(i32::MAX.into())),
+            ),
             Value::Float(remote.and_then(|t| t.rows_estimate).map_or(-1.0, |n| n as f64)),
             (!relation.keys.is_empty()).into(),
             "p".into(),
@@ -225,7 +285,17 @@ fn classes(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
 fn collations(layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
-        &["oid", "collname", "collnamespace", "collowner", "collprovider", "collisdeterministic", "collencoding", "collcollate", "collctype"],
+        &[
+            "oid",
+            "collname",
+            "collnamespace",
+            "collowner",
+            "collprovider",
+            "collisdeterministic",
+            "collencoding",
+            "collcollate",
+            "collctype",
+        ],
     );
     for (oid, name, provider) in [(DEFAULT_COLLATION, "default", "d"), (C_COLLATION, "C", "c"), (951, "POSIX", "c")] {
         let locale = if provider == "d" { Value::Null } else { name.into() };
@@ -248,15 +318,26 @@ fn numbers(values: &[i64]) -> Value {
     Value::list(values.iter().copied().map(Value::Int).collect())
 }
 
-fn constraints(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
+fn constraints(layout: &Layout, relations: &[&Relation]) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "oid", "conname", "connamespace", "contype", "convalidated", "conrelid", "conindid", "confupdtype",
-            "confdeltype", "confmatchtype", "conislocal", "connoinherit", "conkey",
+            "oid",
+            "conname",
+            "connamespace",
+            "contype",
+            "convalidated",
+            "conrelid",
+            "conindid",
+            "confupdtype",
+            "confdeltype",
+            "confmatchtype",
+            "conislocal",
+            "connoinherit",
+            "conkey",
         ],
     );
-    for relation in &catalog.relations {
+    for relation in relations {
         for key in &relation.keys {
             rows.push([
                 key.constraint_oid.into(),
@@ -282,8 +363,16 @@ fn databases(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "oid", "datname", "datdba", "encoding", "datlocprovider", "datallowconn", "datconnlimit", "dattablespace",
-            "datcollate", "datctype",
+            "oid",
+            "datname",
+            "datdba",
+            "encoding",
+            "datlocprovider",
+            "datallowconn",
+            "datconnlimit",
+            "dattablespace",
+            "datcollate",
+            "datctype",
         ],
     );
     for database in &catalog.databases {
@@ -303,10 +392,10 @@ fn databases(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     rows.finish()
 }
 
-fn descriptions(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
+fn descriptions(catalog: &Catalog, layout: &Layout, relations: &[&Relation]) -> Vec<Row> {
     let mut rows = Rows::new(layout, &["objoid", "classoid", "objsubid", "description"]);
-    let (class, namespace) = (1259, 2615);
-    for relation in &catalog.relations {
+    let class = 1259;
+    for relation in relations {
         if let Some(comment) = relation.comment() {
             rows.push([relation.oid.into(), class.into(), 0.into(), comment.into()]);
         }
@@ -316,9 +405,14 @@ fn descriptions(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
             }
         }
     }
+    rows.finish()
+}
+
+fn schema_descriptions(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
+    let mut rows = Rows::new(layout, &["objoid", "classoid", "objsubid", "description"]);
     for schema in &catalog.namespaces {
         if let Some(comment) = &schema.comment {
-            rows.push([schema.oid.into(), namespace.into(), 0.into(), comment.as_str().into()]);
+            rows.push([schema.oid.into(), 2615.into(), 0.into(), comment.as_str().into()]);
         }
     }
     rows.finish()
@@ -334,15 +428,27 @@ fn shared_descriptions(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     rows.finish()
 }
 
-fn indexes(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
+fn indexes(layout: &Layout, relations: &[&Relation]) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "indexrelid", "indrelid", "indnatts", "indnkeyatts", "indisunique", "indisprimary", "indimmediate",
-            "indisvalid", "indisready", "indislive", "indkey", "indcollation", "indclass", "indoption",
+            "indexrelid",
+            "indrelid",
+            "indnatts",
+            "indnkeyatts",
+            "indisunique",
+            "indisprimary",
+            "indimmediate",
+            "indisvalid",
+            "indisready",
+            "indislive",
+            "indkey",
+            "indcollation",
+            "indclass",
+            "indoption",
         ],
     );
-    for relation in &catalog.relations {
+    for relation in relations {
         for key in &relation.keys {
             let zeros = vec![0; key.columns.len()];
             rows.push([
@@ -428,8 +534,19 @@ fn procedures(layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "oid", "proname", "pronamespace", "proowner", "prolang", "procost", "prokind", "proisstrict", "provolatile",
-            "proparallel", "pronargs", "prorettype", "prosrc",
+            "oid",
+            "proname",
+            "pronamespace",
+            "proowner",
+            "prolang",
+            "procost",
+            "prokind",
+            "proisstrict",
+            "provolatile",
+            "proparallel",
+            "pronargs",
+            "prorettype",
+            "prosrc",
         ],
     );
     for name in procedure_names() {
@@ -471,8 +588,16 @@ fn roles(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     };
     let mut rows = if prefix == "rol" {
         let names = [
-            id, "rolname", "rolsuper", "rolinherit", "rolcreaterole", "rolcreatedb", "rolcanlogin", "rolreplication",
-            "rolconnlimit", "rolbypassrls",
+            id,
+            "rolname",
+            "rolsuper",
+            "rolinherit",
+            "rolcreaterole",
+            "rolcreatedb",
+            "rolcanlogin",
+            "rolreplication",
+            "rolconnlimit",
+            "rolbypassrls",
         ];
         let mut rows = Rows::new(layout, &names);
         for role in &catalog.roles {
@@ -494,7 +619,14 @@ fn roles(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     } else {
         let mut rows = Rows::new(layout, &["usename", id, "usecreatedb", "usesuper", "userepl", "usebypassrls"]);
         for role in &catalog.roles {
-            rows.push([role.name.as_str().into(), role.oid.into(), true.into(), true.into(), false.into(), true.into()]);
+            rows.push([
+                role.name.as_str().into(),
+                role.oid.into(),
+                true.into(),
+                true.into(),
+                false.into(),
+                true.into(),
+            ]);
         }
         rows
     };
@@ -514,8 +646,18 @@ fn settings(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "name", "setting", "unit", "category", "short_desc", "context", "vartype", "source", "enumvals", "boot_val",
-            "reset_val", "pending_restart",
+            "name",
+            "setting",
+            "unit",
+            "category",
+            "short_desc",
+            "context",
+            "vartype",
+            "source",
+            "enumvals",
+            "boot_val",
+            "reset_val",
+            "pending_restart",
         ],
     );
     let settings = catalog.scope.session.settings.lock().rows();
@@ -563,8 +705,20 @@ fn activity(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "datid", "datname", "pid", "usesysid", "usename", "application_name", "client_addr", "client_port",
-            "backend_start", "query_start", "state_change", "state", "query", "backend_type",
+            "datid",
+            "datname",
+            "pid",
+            "usesysid",
+            "usename",
+            "application_name",
+            "client_addr",
+            "client_port",
+            "backend_start",
+            "query_start",
+            "state_change",
+            "state",
+            "query",
+            "backend_type",
         ],
     );
     for session in catalog.scope.gateway.sessions.list() {
@@ -622,15 +776,57 @@ fn tablespaces(layout: &Layout) -> Vec<Row> {
 
 /// Time zones that are offered for completion; every name of the IANA database is accepted.
 const TIME_ZONES: &[&str] = &[
-    "Africa/Cairo", "Africa/Johannesburg", "Africa/Lagos", "Africa/Nairobi", "America/Argentina/Buenos_Aires",
-    "America/Bogota", "America/Chicago", "America/Denver", "America/Halifax", "America/Los_Angeles",
-    "America/Mexico_City", "America/New_York", "America/Sao_Paulo", "America/Toronto", "Asia/Bangkok", "Asia/Dubai",
-    "Asia/Hong_Kong", "Asia/Jakarta", "Asia/Jerusalem", "Asia/Karachi", "Asia/Kolkata", "Asia/Manila", "Asia/Seoul",
-    "Asia/Shanghai", "Asia/Singapore", "Asia/Taipei", "Asia/Tehran", "Asia/Tokyo", "Atlantic/Reykjavik",
-    "Australia/Melbourne", "Australia/Perth", "Australia/Sydney", "Etc/UTC", "Europe/Amsterdam", "Europe/Athens",
-    "Europe/Berlin", "Europe/Istanbul", "Europe/Kyiv", "Europe/Lisbon", "Europe/London", "Europe/Madrid",
-    "Europe/Moscow", "Europe/Paris", "Europe/Rome", "Europe/Stockholm", "Europe/Vienna", "Europe/Warsaw",
-    "Europe/Zurich", "Pacific/Auckland", "Pacific/Honolulu", "UTC",
+    "Africa/Cairo",
+    "Africa/Johannesburg",
+    "Africa/Lagos",
+    "Africa/Nairobi",
+    "America/Argentina/Buenos_Aires",
+    "America/Bogota",
+    "America/Chicago",
+    "America/Denver",
+    "America/Halifax",
+    "America/Los_Angeles",
+    "America/Mexico_City",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "America/Toronto",
+    "Asia/Bangkok",
+    "Asia/Dubai",
+    "Asia/Hong_Kong",
+    "Asia/Jakarta",
+    "Asia/Jerusalem",
+    "Asia/Karachi",
+    "Asia/Kolkata",
+    "Asia/Manila",
+    "Asia/Seoul",
+    "Asia/Shanghai",
+    "Asia/Singapore",
+    "Asia/Taipei",
+    "Asia/Tehran",
+    "Asia/Tokyo",
+    "Atlantic/Reykjavik",
+    "Australia/Melbourne",
+    "Australia/Perth",
+    "Australia/Sydney",
+    "Etc/UTC",
+    "Europe/Amsterdam",
+    "Europe/Athens",
+    "Europe/Berlin",
+    "Europe/Istanbul",
+    "Europe/Kyiv",
+    "Europe/Lisbon",
+    "Europe/London",
+    "Europe/Madrid",
+    "Europe/Moscow",
+    "Europe/Paris",
+    "Europe/Rome",
+    "Europe/Stockholm",
+    "Europe/Vienna",
+    "Europe/Warsaw",
+    "Europe/Zurich",
+    "Pacific/Auckland",
+    "Pacific/Honolulu",
+    "UTC",
 ];
 
 fn time_zones(layout: &Layout) -> Vec<Row> {
@@ -646,13 +842,34 @@ fn type_rows(catalog: &Catalog, layout: &Layout) -> Vec<Row> {
     let mut rows = Rows::new(
         layout,
         &[
-            "oid", "typname", "typnamespace", "typowner", "typlen", "typbyval", "typtype", "typcategory",
-            "typispreferred", "typisdefined", "typdelim", "typelem", "typarray", "typinput", "typoutput", "typreceive",
-            "typsend", "typmodin", "typmodout", "typalign", "typstorage", "typtypmod", "typcollation",
+            "oid",
+            "typname",
+            "typnamespace",
+            "typowner",
+            "typlen",
+            "typbyval",
+            "typtype",
+            "typcategory",
+            "typispreferred",
+            "typisdefined",
+            "typdelim",
+            "typelem",
+            "typarray",
+            "typinput",
+            "typoutput",
+            "typreceive",
+            "typsend",
+            "typmodin",
+            "typmodout",
+            "typalign",
+            "typstorage",
+            "typtypmod",
+            "typcollation",
         ],
     );
     for t in types() {
-        let [input, output, receive, send, modifier_in, modifier_out] = t.functions.map(|name| Value::from(procedure_oid(name)));
+        let [input, output, receive, send, modifier_in, modifier_out] =
+            t.functions.map(|name| Value::from(procedure_oid(name)));
         rows.push([
             t.oid.into(),
             t.name.into(),

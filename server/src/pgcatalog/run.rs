@@ -6,7 +6,9 @@
 
 use super::evaluate::{Env, Tuple};
 use super::function::Call;
+use super::layout::Layout;
 use super::plan::*;
+use super::rows::of_relations;
 use super::snapshot::{Catalog, Table};
 use super::text_function::json;
 use super::value::{Key, Row, Value, compare, key, sort_order};
@@ -134,7 +136,11 @@ impl<'a> Runner<'a> {
         };
         let mut seen: HashSet<Vec<Key>> = HashSet::new();
         let mut fresh = |rows: Vec<Row>| -> Vec<Row> {
-            if *all { rows } else { rows.into_iter().filter(|row| seen.insert(row.iter().map(key).collect())).collect() }
+            if *all {
+                rows
+            } else {
+                rows.into_iter().filter(|row| seen.insert(row.iter().map(key).collect())).collect()
+            }
         };
         let mut rows = fresh(self.query(left, outer)?);
         let mut last = rows.clone();
@@ -173,11 +179,7 @@ impl<'a> Runner<'a> {
         let mut rows = vec![];
         for (number, (tuple, aggregates)) in groups.iter().enumerate() {
             let empty = vec![];
-            let env = Env {
-                aggregates,
-                windows: windows.get(number).unwrap_or(&empty),
-                ..Env::of(tuple, outer)
-            };
+            let env = Env { aggregates, windows: windows.get(number).unwrap_or(&empty), ..Env::of(tuple, outer) };
             if let Some(having) = &select.having
                 && !self.value(having, &env)?.is_true()
             {
@@ -237,7 +239,8 @@ impl<'a> Runner<'a> {
 
     fn join(&self, item: &FromItem, left: Vec<Tuple>, outer: Option<&Env<'_>>) -> Result<Vec<Tuple>> {
         let mut out = vec![];
-        let fixed = self.fixed(item, outer)?;
+        let part = self.part_key(item);
+        let fixed = if part.is_some() { None } else { self.fixed(item, outer)? };
         let mut matched: HashSet<usize> = HashSet::new();
         for tuple in &left {
             let mut found = false;
@@ -255,6 +258,12 @@ impl<'a> Runner<'a> {
                 (Some(Fixed::Tuples(tuples)), _) => {
                     tuples.iter().enumerate().map(|(p, t)| Extension::Tuple(p, t.clone())).collect()
                 }
+                (None, _) if part.is_some() => self
+                    .part(item, part, tuple, outer)?
+                    .into_iter()
+                    .enumerate()
+                    .map(|(place, row)| Extension::Row(place, row))
+                    .collect(),
                 (None, _) => self
                     .lateral(item, tuple, outer)?
                     .into_iter()
@@ -290,7 +299,10 @@ impl<'a> Runner<'a> {
                     out.push(next);
                 }
             }
-            if !found && matches!(item.join, Join::Left | Join::Full) && self.holds(&item.filters, &Env::of(tuple, outer))? {
+            if !found
+                && matches!(item.join, Join::Left | Join::Full)
+                && self.holds(&item.filters, &Env::of(tuple, outer))?
+            {
                 out.push(tuple.clone());
             }
         }
@@ -323,6 +335,37 @@ impl<'a> Runner<'a> {
             }
         }
         Ok(out)
+    }
+
+    /// The part of an item's key that says to which relation the wanted rows of a catalog relation
+    /// belong, so that not all of its rows must be made.
+    fn part_key<'p>(&self, item: &'p FromItem) -> Option<(&'static Layout, usize, &'p Expr)> {
+        let Source::Relation(layout) = &item.source else { return None };
+        let columns = of_relations(layout.name).filter(|_| layout.schema == "pg_catalog")?;
+        let found =
+            item.key.iter().find(|(column, _)| layout.columns.get(*column).is_some_and(|c| columns.contains(&c.name)));
+        found.map(|(column, expr)| (*layout, *column, expr))
+    }
+
+    /// The rows for one row to the left of an item with such a key.
+    fn part(
+        &self,
+        item: &FromItem,
+        part: Option<(&'static Layout, usize, &Expr)>,
+        tuple: &Tuple,
+        outer: Option<&Env<'_>>,
+    ) -> Result<Vec<Arc<Row>>> {
+        let Some((layout, column, expr)) = part else { return Ok(vec![]) };
+        let value = self.value(expr, &Env::of(tuple, outer))?;
+        if value.is_null() {
+            return Ok(vec![]);
+        }
+        if let Some(table) = self.catalog.part(layout, column, &value) {
+            return Ok(table.rows.clone());
+        }
+        let table = self.catalog.table(layout);
+        let places = self.lookup(item, &table, tuple, outer)?;
+        Ok(places.into_iter().map(|place| table.rows[place].clone()).collect())
     }
 
     /// The rows of an item that are the same for every row to its left.
@@ -404,7 +447,8 @@ impl<'a> Runner<'a> {
         }
         let mut out = vec![];
         for group in groups {
-            let values: Result<Vec<Value>> = select.aggregates.iter().map(|a| self.aggregate(a, &group, outer)).collect();
+            let values: Result<Vec<Value>> =
+                select.aggregates.iter().map(|a| self.aggregate(a, &group, outer)).collect();
             let first = group.into_iter().next().unwrap_or_else(|| vec![None; select.item_count]);
             out.push((first, values?));
         }
@@ -485,7 +529,8 @@ impl<'a> Runner<'a> {
             AggregateKind::StringAgg => {
                 let mut text: Option<String> = None;
                 for (values, _) in &rows {
-                    let Some(part) = values.first().and_then(|v| super::object::text(v, aggregate.type_oid, self.catalog))
+                    let Some(part) =
+                        values.first().and_then(|v| super::object::text(v, aggregate.type_oid, self.catalog))
                     else {
                         continue;
                     };
@@ -501,7 +546,12 @@ impl<'a> Runner<'a> {
     }
 
     /// The values of window functions, for every row.
-    fn windows(&self, select: &Select, groups: &[(Tuple, Vec<Value>)], outer: Option<&Env<'_>>) -> Result<Vec<Vec<Value>>> {
+    fn windows(
+        &self,
+        select: &Select,
+        groups: &[(Tuple, Vec<Value>)],
+        outer: Option<&Env<'_>>,
+    ) -> Result<Vec<Vec<Value>>> {
         if select.windows.is_empty() {
             return Ok(vec![]);
         }
@@ -518,7 +568,8 @@ impl<'a> Runner<'a> {
                 rows.sort_by(|a, b| ordered(&window.order_by, &a.1, &b.1));
                 let (mut rank, mut dense) = (0i64, 0i64);
                 for index in 0..rows.len() {
-                    let is_peer = index > 0 && ordered(&window.order_by, &rows[index - 1].1, &rows[index].1) == Ordering::Equal;
+                    let is_peer =
+                        index > 0 && ordered(&window.order_by, &rows[index - 1].1, &rows[index].1) == Ordering::Equal;
                     if !is_peer {
                         rank = index as i64 + 1;
                         dense += 1;
@@ -577,8 +628,20 @@ fn ordered(keys: &[(Expr, bool, bool)], a: &[Value], b: &[Value]) -> Ordering {
 fn directed(a: &Value, b: &Value, descending: bool, nulls_first: bool) -> Ordering {
     match (a.is_null(), b.is_null()) {
         (true, true) => Ordering::Equal,
-        (true, false) => if nulls_first { Ordering::Less } else { Ordering::Greater },
-        (false, true) => if nulls_first { Ordering::Greater } else { Ordering::Less },
+        (true, false) => {
+            if nulls_first {
+                Ordering::Less
+            } else {
+                Ordering::Greater
+            }
+        }
+        (false, true) => {
+            if nulls_first {
+                Ordering::Greater
+            } else {
+                Ordering::Less
+            }
+        }
         (false, false) if descending => sort_order(b, a),
         (false, false) => sort_order(a, b),
     }

@@ -50,9 +50,7 @@ const FUNCTIONS: &[SetFunction] = &[
     SetFunction {
         name: "_pg_expandarray",
         arguments: (1, 1),
-        columns: |types| {
-            vec![("x", types.first().and_then(|t| element_of(*t)).unwrap_or(oid::INT2)), ("n", oid::INT4)]
-        },
+        columns: |types| vec![("x", types.first().and_then(|t| element_of(*t)).unwrap_or(oid::INT2)), ("n", oid::INT4)],
         call: |c| {
             let list = c.list(0).unwrap_or(&[]);
             Ok(list.iter().enumerate().map(|(i, v)| vec![v.clone(), Value::Int(i as i64 + 1)]).collect())
@@ -81,14 +79,22 @@ const FUNCTIONS: &[SetFunction] = &[
         name: "pg_get_keywords",
         arguments: (0, 0),
         columns: |_| {
-            vec![("word", oid::TEXT), ("catcode", oid::CHAR), ("barelabel", oid::BOOL), ("catdesc", oid::TEXT), ("baredesc", oid::TEXT)]
+            vec![
+                ("word", oid::TEXT),
+                ("catcode", oid::CHAR),
+                ("barelabel", oid::BOOL),
+                ("catdesc", oid::TEXT),
+                ("baredesc", oid::TEXT),
+            ]
         },
         call: |_| Ok(keywords()),
     },
     SetFunction {
         name: "pg_timezone_names",
         arguments: (0, 0),
-        columns: |_| vec![("name", oid::TEXT), ("abbrev", oid::TEXT), ("utc_offset", oid::INTERVAL), ("is_dst", oid::BOOL)],
+        columns: |_| {
+            vec![("name", oid::TEXT), ("abbrev", oid::TEXT), ("utc_offset", oid::INTERVAL), ("is_dst", oid::BOOL)]
+        },
         call: |c| {
             let Some(layout) = super::layout::layout("pg_catalog", "pg_timezone_names") else { return Ok(vec![]) };
             Ok(c.catalog.table(layout).rows.iter().map(|row| row.iter().take(4).cloned().collect()).collect())
@@ -112,7 +118,12 @@ const FUNCTIONS: &[SetFunction] = &[
         name: "aclexplode",
         arguments: (1, 1),
         columns: |_| {
-            vec![("grantor", oid::OID), ("grantee", oid::OID), ("privilege_type", oid::TEXT), ("is_grantable", oid::BOOL)]
+            vec![
+                ("grantor", oid::OID),
+                ("grantee", oid::OID),
+                ("privilege_type", oid::TEXT),
+                ("is_grantable", oid::BOOL),
+            ]
         },
         call: |_| Ok(vec![]),
     },
@@ -191,14 +202,87 @@ fn generate_series(call: &Call<'_>) -> Result<Vec<Row>> {
 /// Words that clients must quote: PostgreSQL's reserved ones.
 fn keywords() -> Vec<Row> {
     const RESERVED: &[&str] = &[
-        "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "both", "case", "cast", "check",
-        "collate", "column", "constraint", "create", "current_catalog", "current_date", "current_role", "current_time",
-        "current_timestamp", "current_user", "default", "deferrable", "desc", "distinct", "do", "else", "end",
-        "except", "false", "fetch", "for", "foreign", "from", "grant", "group", "having", "in", "initially",
-        "intersect", "into", "lateral", "leading", "limit", "localtime", "localtimestamp", "not", "null", "offset",
-        "on", "only", "or", "order", "placing", "primary", "references", "returning", "select", "session_user", "some",
-        "symmetric", "system_user", "table", "then", "to", "trailing", "true", "union", "unique", "user", "using",
-        "variadic", "when", "where", "window", "with",
+        "all",
+        "analyse",
+        "analyze",
+        "and",
+        "any",
+        "array",
+        "as",
+        "asc",
+        "asymmetric",
+        "both",
+        "case",
+        "cast",
+        "check",
+        "collate",
+        "column",
+        "constraint",
+        "create",
+        "current_catalog",
+        "current_date",
+        "current_role",
+        "current_time",
+        "current_timestamp",
+        "current_user",
+        "default",
+        "deferrable",
+        "desc",
+        "distinct",
+        "do",
+        "else",
+        "end",
+        "except",
+        "false",
+        "fetch",
+        "for",
+        "foreign",
+        "from",
+        "grant",
+        "group",
+        "having",
+        "in",
+        "initially",
+        "intersect",
+        "into",
+        "lateral",
+        "leading",
+        "limit",
+        "localtime",
+        "localtimestamp",
+        "not",
+        "null",
+        "offset",
+        "on",
+        "only",
+        "or",
+        "order",
+        "placing",
+        "primary",
+        "references",
+        "returning",
+        "select",
+        "session_user",
+        "some",
+        "symmetric",
+        "system_user",
+        "table",
+        "then",
+        "to",
+        "trailing",
+        "true",
+        "union",
+        "unique",
+        "user",
+        "using",
+        "variadic",
+        "when",
+        "where",
+        "window",
+        "with",
     ];
-    RESERVED.iter().map(|w| vec![(*w).into(), "R".into(), true.into(), "reserved".into(), "can be bare label".into()]).collect()
+    RESERVED
+        .iter()
+        .map(|w| vec![(*w).into(), "R".into(), true.into(), "reserved".into(), "can be bare label".into()])
+        .collect()
 }

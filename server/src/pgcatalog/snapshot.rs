@@ -10,8 +10,8 @@
 use super::layout::{Layout, layouts};
 use super::value::{Row, Value, written_type};
 use crate::query::KnownFacts;
-use crate::query::resolve::{DATABASE, Scope};
 use crate::query::TableList;
+use crate::query::resolve::{DATABASE, Scope};
 use crate::system::{self, TableSpec};
 use catalog::definition::{Source, now};
 use catalog::{Result, TableName};
@@ -122,7 +122,9 @@ impl Relation {
             comment: None,
         };
         match &self.columns {
-            Columns::Layout(layout) => layout.columns.iter().map(|c| plain(c.name, c.type_oid, c.is_not_null)).collect(),
+            Columns::Layout(layout) => {
+                layout.columns.iter().map(|c| plain(c.name, c.type_oid, c.is_not_null)).collect()
+            }
             Columns::System(spec) => spec
                 .columns
                 .iter()
@@ -206,6 +208,8 @@ pub(crate) struct Catalog {
     by_name: HashMap<(u32, String), usize>,
     by_key: HashMap<u32, (usize, usize)>,
     tables: Mutex<HashMap<&'static str, Arc<Table>>>,
+    /// Rows that belong to one relation, by catalog relation and oid.
+    parts: Mutex<HashMap<(&'static str, u32), Arc<Table>>>,
 }
 
 impl Catalog {
@@ -229,16 +233,21 @@ impl Catalog {
                 match scope.list(&source.name).await {
                     Ok(list) => known.tables = Some(list),
                     // The client did not ask for this source alone: what is known is shown.
-                    Err(error) => debug!(source = source.name, %error, "tables could not be listed for the client catalog"),
+                    Err(error) => {
+                        debug!(source = source.name, %error, "tables could not be listed for the client catalog")
+                    }
                 }
             }
-            if needs.relations && let Some(list) = known.tables.clone() {
+            if needs.relations
+                && let Some(list) = known.tables.clone()
+            {
                 let wanted = wanted(source, &list, needs, is_connected);
                 let missing: Vec<TableName> = wanted.into_iter().filter(|n| !known.described.contains_key(n)).collect();
                 if !missing.is_empty() {
                     let cache = &scope.gateway.discovery;
-                    let found =
-                        cache.describe(&scope.gateway, Some(&scope.session), &scope.snapshot, &source.name, &missing).await;
+                    let found = cache
+                        .describe(&scope.gateway, Some(&scope.session), &scope.snapshot, &source.name, &missing)
+                        .await;
                     match found {
                         Ok(tables) => known.described.extend(tables.into_iter().map(|t| (t.name.clone(), t))),
                         Err(error) if is_connected => return Err(error),
@@ -308,17 +317,46 @@ impl Catalog {
         if is_catalog && let Some(table) = self.tables.lock().get(key) {
             return table.clone();
         }
-        let mut rows = super::rows::rows(self, layout);
-        for row in &mut rows {
-            row.push(Value::from(layout.oid));
-            row.push(Value::Int(1));
-        }
-        let table = Table::new(rows);
+        let table = Table::new(with_system_columns(super::rows::rows(self, layout), layout));
         if is_catalog {
             self.tables.lock().insert(key, table.clone());
         }
         table
     }
+
+    /// The rows of a catalog relation among which all are whose `column` has this value, when they
+    /// can be had without making all rows: those that belong to one relation.
+    pub(crate) fn part(&self, layout: &'static Layout, column: usize, value: &Value) -> Option<Arc<Table>> {
+        let columns = super::rows::of_relations(layout.name)?;
+        if layout.schema != "pg_catalog" || !columns.contains(&layout.columns.get(column)?.name) {
+            return None;
+        }
+        if self.tables.lock().contains_key(layout.name) {
+            return None;
+        }
+        let oid = value.as_oid()?;
+        let relation = self.relation(oid).or_else(|| self.key(oid).map(|(relation, _)| relation));
+        let relation = match relation {
+            Some(relation) => relation,
+            // Schemas have comments, too.
+            None if layout.name == "pg_description" => return None,
+            None => return Some(Table::new(vec![])),
+        };
+        let mut parts = self.parts.lock();
+        let table = parts.entry((layout.name, relation.oid)).or_insert_with(|| {
+            Table::new(with_system_columns(super::rows::rows_of(self, layout, &[relation]), layout))
+        });
+        Some(table.clone())
+    }
+}
+
+/// Every row has a tableoid and an xmin beside its columns.
+fn with_system_columns(mut rows: Vec<Row>, layout: &Layout) -> Vec<Row> {
+    for row in &mut rows {
+        row.push(Value::from(layout.oid));
+        row.push(Value::Int(1));
+    }
+    rows
 }
 
 /// Whether the query's literals name a source: its name, and a dot as it is or as a regular
@@ -409,6 +447,7 @@ impl<'a> Builder<'a> {
                 by_name: HashMap::new(),
                 by_key: HashMap::new(),
                 tables: Mutex::default(),
+                parts: Mutex::default(),
             },
         };
         builder.catalog.databases.push(Named {
@@ -551,8 +590,11 @@ impl<'a> Builder<'a> {
                 true => format!("{}_pkey", table.name.table),
                 false => format!("{}_{}_key", table.name.table, columns.join("_")),
             };
-            let numbers =
-                columns.iter().filter_map(|c| table.column_index(c)).filter_map(|i| i64::try_from(i + 1).ok()).collect();
+            let numbers = columns
+                .iter()
+                .filter_map(|c| table.column_index(c))
+                .filter_map(|i| i64::try_from(i + 1).ok())
+                .collect();
             let parts = [source_id, table.name.schema.as_str(), table.name.table.as_str(), name.as_str()];
             let oid = self.oid(&[&["index"], &parts[..]].concat());
             let constraint_oid = self.oid(&[&["constraint"], &parts[..]].concat());
@@ -576,7 +618,8 @@ impl<'a> Builder<'a> {
         let written = self.scope.search_path();
         let catalog = &mut self.catalog;
         let mut path = vec![PG_CATALOG];
-        let explicit = written.iter().filter_map(|name| catalog.namespaces.iter().find(|n| &n.name == name)).map(|n| n.oid);
+        let explicit =
+            written.iter().filter_map(|name| catalog.namespaces.iter().find(|n| &n.name == name)).map(|n| n.oid);
         let mut rest: Vec<u32> = explicit.collect();
         rest.extend(std::mem::take(&mut catalog.path));
         if self.scope.connected.is_none() {

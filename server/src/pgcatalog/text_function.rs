@@ -37,7 +37,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok((0..c.arguments.len()).filter_map(|i| c.text(i)).collect::<String>().into())
     }),
     relaxed("concat_ws", (2, MANY), TEXT, |c| match c.text(0) {
-        Some(separator) => Ok((1..c.arguments.len()).filter_map(|i| c.text(i)).collect::<Vec<_>>().join(&separator).into()),
+        Some(separator) => {
+            Ok((1..c.arguments.len()).filter_map(|i| c.text(i)).collect::<Vec<_>>().join(&separator).into())
+        }
         None => Ok(Value::Null),
     }),
     strict("replace", (3, 3), TEXT, |c| Ok(string(c, 0).replace(&string(c, 1), &string(c, 2)).into())),
@@ -151,7 +153,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Some(separator) if separator.is_empty() => vec![text],
             Some(separator) => text.split(separator.as_str()).map(str::to_owned).collect(),
         };
-        Ok(Value::list(parts.into_iter().map(|p| if Some(&p) == null.as_ref() { Value::Null } else { p.into() }).collect()))
+        Ok(Value::list(
+            parts.into_iter().map(|p| if Some(&p) == null.as_ref() { Value::Null } else { p.into() }).collect(),
+        ))
     }),
     relaxed("array_append", (2, 2), Same(0), |c| Ok(joined(c.list(0), Some(&c.arguments[1..2])))),
     relaxed("array_prepend", (2, 2), Same(1), |c| Ok(joined(Some(&c.arguments[0..1]), c.list(1)))),
@@ -169,17 +173,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
     relaxed("array_positions", (2, 2), Is(1007), |c| {
         let Some(list) = c.list(0) else { return Ok(Value::Null) };
         let item = key(&c.arguments[1]);
-        Ok(Value::list(list.iter().enumerate().filter(|(_, v)| key(v) == item).map(|(i, _)| Value::Int(i as i64 + 1)).collect()))
+        Ok(Value::list(
+            list.iter().enumerate().filter(|(_, v)| key(v) == item).map(|(i, _)| Value::Int(i as i64 + 1)).collect(),
+        ))
     }),
     relaxed("array_fill", (2, 2), ArrayOf(0), |c| {
         let count = c.list(1).and_then(|l| l.first()).and_then(Value::as_int).unwrap_or(0).clamp(0, 10_000);
         Ok(Value::list(vec![c.arguments[0].clone(); count as usize]))
     }),
     // Numbers.
-    strict("abs", (1, 1), Same(0), |c| Ok(match &c.arguments[0] {
-        Value::Float(f) => Value::Float(f.abs()),
-        other => other.as_int().map(i64::wrapping_abs).into(),
-    })),
+    strict("abs", (1, 1), Same(0), |c| {
+        Ok(match &c.arguments[0] {
+            Value::Float(f) => Value::Float(f.abs()),
+            other => other.as_int().map(i64::wrapping_abs).into(),
+        })
+    }),
     strict("floor", (1, 1), FLOAT, |c| Ok(float(c, 0)?.map_or(Value::Null, |f| Value::Float(f.floor())))),
     strict("ceil", (1, 1), FLOAT, |c| Ok(float(c, 0)?.map_or(Value::Null, |f| Value::Float(f.ceil())))),
     strict("round", (1, 2), FLOAT, |c| {
@@ -319,7 +327,9 @@ fn format(call: &Call<'_>) -> Result<Value> {
         match (kind, value) {
             (Some('s'), value) => out.push_str(&value.unwrap_or_default()),
             (Some('I'), Some(value)) => out.push_str(&quote_ident(&value)),
-            (Some('I'), None) => return Err(Error::new(ErrorKind::InvalidValue, "null values cannot be formatted as an SQL identifier")),
+            (Some('I'), None) => {
+                return Err(Error::new(ErrorKind::InvalidValue, "null values cannot be formatted as an SQL identifier"));
+            }
             (Some('L'), Some(value)) => out.push_str(&quote_literal(&value)),
             (Some('L'), None) => out.push_str("NULL"),
             _ => return Err(Error::new(ErrorKind::InvalidValue, "unrecognized format() type specifier")),
@@ -366,7 +376,8 @@ pub(super) fn regex(pattern: &str, ignore_case: bool) -> Result<Arc<Regex>> {
     let source = pattern.strip_prefix("***:").unwrap_or(pattern);
     let built = regex::RegexBuilder::new(source).case_insensitive(ignore_case).size_limit(1 << 20).build();
     let built = Arc::new(built.map_err(|e| {
-        Error::new(ErrorKind::Remote("2201B".into()), format!("invalid regular expression: \"{pattern}\"")).with_source(e)
+        Error::new(ErrorKind::Remote("2201B".into()), format!("invalid regular expression: \"{pattern}\""))
+            .with_source(e)
     })?);
     if compiled.len() >= KEPT_MAX {
         compiled.clear();

@@ -199,11 +199,36 @@ pub(crate) fn is_numbered(type_oid: u32) -> bool {
 
 /// The types that show an object's name for its oid.
 pub(crate) fn is_reg(type_oid: u32) -> bool {
-    matches!(type_oid, oid::REGPROC | oid::REGCLASS | oid::REGTYPE | oid::REGNAMESPACE | oid::REGROLE | 2202 | 2203 | 2204 | 3734 | 3769 | 4191)
+    matches!(
+        type_oid,
+        oid::REGPROC
+            | oid::REGCLASS
+            | oid::REGTYPE
+            | oid::REGNAMESPACE
+            | oid::REGROLE
+            | 2202
+            | 2203
+            | 2204
+            | 3734
+            | 3769
+            | 4191
+    )
 }
 
 pub(crate) fn is_textual(type_oid: u32) -> bool {
-    matches!(type_oid, oid::TEXT | oid::NAME | oid::CHAR | oid::VARCHAR | oid::BPCHAR | oid::UNKNOWN | oid::JSON | oid::JSONB | 2275 | 194)
+    matches!(
+        type_oid,
+        oid::TEXT
+            | oid::NAME
+            | oid::CHAR
+            | oid::VARCHAR
+            | oid::BPCHAR
+            | oid::UNKNOWN
+            | oid::JSON
+            | oid::JSONB
+            | 2275
+            | 194
+    )
 }
 
 /// The text of a value that does not name an object.
@@ -272,12 +297,15 @@ pub(crate) fn from_text(text: &str, type_oid: u32) -> Result<Value> {
         return items.map(Value::list).ok_or_else(invalid);
     }
     if let Some(element) = element_of(type_oid) {
-        return array_items(text).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidText, format!("malformed array literal: \"{text}\""))
-        })?.into_iter().map(|item| match item {
-            Some(item) => from_text(&item, element),
-            None => Ok(Value::Null),
-        }).collect::<Result<Vec<_>>>().map(Value::list);
+        return array_items(text)
+            .ok_or_else(|| Error::new(ErrorKind::InvalidText, format!("malformed array literal: \"{text}\"")))?
+            .into_iter()
+            .map(|item| match item {
+                Some(item) => from_text(&item, element),
+                None => Ok(Value::Null),
+            })
+            .collect::<Result<Vec<_>>>()
+            .map(Value::list);
     }
     Ok(match type_oid {
         oid::BOOL => Value::Bool(parse_bool(text).ok_or_else(invalid)?),
@@ -291,7 +319,10 @@ pub(crate) fn from_text(text: &str, type_oid: u32) -> Result<Value> {
             };
             if !fits {
                 let name = type_name(t).unwrap_or_default();
-                return Err(Error::new(ErrorKind::NumericRange, format!("value \"{text}\" is out of range for type {name}")));
+                return Err(Error::new(
+                    ErrorKind::NumericRange,
+                    format!("value \"{text}\" is out of range for type {name}"),
+                ));
             }
             Value::Int(number)
         }
@@ -404,10 +435,7 @@ mod tests {
     #[test]
     fn arrays_have_postgresqls_text_form_in_both_directions() {
         let value = from_text("{a,\"b c\",NULL,\"NULL\",\"\\\"\"}", 1009).unwrap();
-        assert_eq!(
-            value,
-            Value::list(vec!["a".into(), "b c".into(), Value::Null, "NULL".into(), "\"".into()])
-        );
+        assert_eq!(value, Value::list(vec!["a".into(), "b c".into(), Value::Null, "NULL".into(), "\"".into()]));
         assert_eq!(to_text(&value, 1009).unwrap(), "{a,\"b c\",NULL,\"NULL\",\"\\\"\"}");
         assert_eq!(from_text("1 2", 22).unwrap(), Value::list(vec![1.into(), 2.into()]));
         assert_eq!(to_text(&Value::list(vec![1.into(), 2.into()]), 22).unwrap(), "1 2");

@@ -1,7 +1,8 @@
-//! Integer arithmetic that fails where PostgreSQL's does.
+//! Integers as PostgreSQL computes with them.
 //!
-//! DataFusion lets `+`, `-` and `*` on integers wrap around in silence. An analyzer rule puts
-//! functions in their place that end the query with 22003 instead.
+//! DataFusion lets `+`, `-` and `*` on integers wrap around in silence, and cuts the fraction off
+//! when a number is cast to an integer. An analyzer rule puts functions in the place of the
+//! former that end the query with 22003, and rounds before the latter.
 
 use catalog::{Error, ErrorKind};
 use connector_api::to_datafusion;
@@ -11,17 +12,18 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::functions::math::round;
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 use std::sync::{Arc, LazyLock};
 
-/// Replaces integer `+`, `-` and `*` by forms that do not wrap around.
+/// Replaces integer `+`, `-` and `*` by forms that do not wrap around, and rounds in casts.
 #[derive(Debug, Default)]
 pub struct CheckedArithmetic;
 
@@ -46,6 +48,21 @@ impl AnalyzerRule for CheckedArithmetic {
 }
 
 fn checked(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let expr = match expr {
+        Expr::Cast(Cast { expr: inner, field }) if field.data_type().is_integer() => {
+            let has_fraction = match inner.get_type(schema) {
+                Ok(DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale)) => scale > 0,
+                Ok(DataType::Float32 | DataType::Float64) => true,
+                _ => false,
+            };
+            if !has_fraction {
+                return Transformed::no(Expr::Cast(Cast { expr: inner, field }));
+            }
+            let rounded = Expr::ScalarFunction(ScalarFunction::new_udf(round(), vec![*inner]));
+            return Transformed::yes(Expr::Cast(Cast { expr: Box::new(rounded), field }));
+        }
+        other => other,
+    };
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Transformed::no(expr) };
     let function = match op {
         Operator::Plus => &PLUS,

@@ -8,13 +8,14 @@
 use super::checked::CheckedArithmetic;
 use super::error::map_error;
 use super::function::{Input, is_override, of_catalog};
+use super::time::with_seconds;
 use super::types::Types;
 use crate::gateway::Gateway;
 use crate::pgcatalog::{function, snapshot::Catalog};
 use crate::session::Session;
 use catalog::Result;
 use connector_api::TYPE_KEY;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::catalog::TableFunctionArgs;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue, TableReference, plan_datafusion_err};
@@ -26,7 +27,9 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult, RawBinaryExpr, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{
+    AggregateUDF, Cast, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF,
+};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::ParserOptions;
@@ -91,15 +94,28 @@ fn engine(memory_bytes: usize) -> Result<SessionState> {
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_str("datafusion.execution.time_zone", "UTC");
-    let builder = SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime);
-    Ok(builder.with_analyzer_rule(Arc::new(CheckedArithmetic)).build())
+    Ok(postgres_features(SessionStateBuilder::new(), "UTC").with_config(config).with_runtime_env(runtime).build())
+}
+
+/// What makes DataFusion's answers PostgreSQL's: written types, literals beside values of types that
+/// Arrow has no text form for, integers that do not wrap around, and a few functions. DataFusion's
+/// own features are added too. Queries must have passed `query::rewrite`.
+pub fn postgres_features(builder: SessionStateBuilder, time_zone: &str) -> SessionStateBuilder {
+    let builder = builder
+        .with_expr_planners(vec![Arc::new(Literals)])
+        .with_type_planner(Arc::new(Types { time_zone: time_zone.into() }))
+        .with_default_features()
+        .with_analyzer_rule(Arc::new(CheckedArithmetic));
+    let mut builder = builder;
+    let own = [Input::Uuid.function(), Input::Bytea.function()].into_iter().chain(super::time::functions());
+    builder.scalar_functions().get_or_insert_default().extend(own);
+    builder
 }
 
 /// The tables and functions of one statement.
 pub(crate) struct Context<'a> {
     state: &'a SessionState,
     tables: HashMap<TableReference, Arc<dyn TableSource>>,
-    planners: Vec<Arc<dyn ExprPlanner>>,
     types: Arc<dyn TypePlanner>,
     /// There when the statement calls a function of the client catalog.
     catalog: Option<Arc<Catalog>>,
@@ -112,9 +128,7 @@ impl<'a> Context<'a> {
         catalog: Option<Arc<Catalog>>,
         time_zone: Arc<str>,
     ) -> Self {
-        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Literals)];
-        planners.extend(state.expr_planners().iter().cloned());
-        Self { state, tables, planners, types: Arc::new(Types { time_zone }), catalog }
+        Self { state, tables, types: Arc::new(Types { time_zone }), catalog }
     }
 }
 
@@ -147,16 +161,13 @@ impl ContextProvider for Context<'_> {
         Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
     }
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        &self.planners
+        self.state.expr_planners()
     }
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
         Some(self.types.clone())
     }
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let name = bare(name);
-        if let Some(input) = Input::named(name) {
-            return Some(input.function());
-        }
         if !is_override(name)
             && let Some(found) = self.state.scalar_functions().get(name)
         {
@@ -218,32 +229,60 @@ struct Literals;
 impl ExprPlanner for Literals {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = raw;
-        let left_input = input_of(&left, schema);
-        let right_input = input_of(&right, schema);
-        let (left, right) = match (left_input, right_input) {
-            (Some(input), None) => (left, read(right, input)?),
-            (None, Some(input)) => (read(left, input)?, right),
+        let (left_type, right_type) = (Side::of(&left, schema), Side::of(&right, schema));
+        let (left, right) = match (left_type, right_type) {
+            (Side::Date, Side::Interval) => (to_timestamp(left), right),
+            (Side::Interval, Side::Date) => (left, to_timestamp(right)),
+            (side, Side::Literal) => (left, side.read(right)?),
+            (Side::Literal, side) => (side.read(left)?, right),
             _ => (left, right),
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
     }
 }
 
-fn input_of(expr: &Expr, schema: &DFSchema) -> Option<Input> {
-    if !matches!(expr, Expr::Column(_) | Expr::ScalarFunction(_)) {
-        return None;
+/// One side of an operator, as far as it decides how the other is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Literal,
+    Uuid,
+    Bytea,
+    Date,
+    Timestamp,
+    Interval,
+    Other,
+}
+
+impl Side {
+    fn of(expr: &Expr, schema: &DFSchema) -> Self {
+        if let Expr::Literal(ScalarValue::Utf8(Some(_)), _) = expr {
+            return Self::Literal;
+        }
+        let Ok((_, field)) = expr.to_field(schema) else { return Self::Other };
+        match field.data_type() {
+            DataType::FixedSizeBinary(16) if field.metadata().get(TYPE_KEY).is_some_and(|t| t == "uuid") => Self::Uuid,
+            DataType::Binary => Self::Bytea,
+            DataType::Date32 => Self::Date,
+            DataType::Timestamp(..) => Self::Timestamp,
+            DataType::Interval(_) => Self::Interval,
+            _ => Self::Other,
+        }
     }
-    let (_, field) = expr.to_field(schema).ok()?;
-    match field.data_type() {
-        DataType::FixedSizeBinary(16) if field.metadata().get(TYPE_KEY).is_some_and(|t| t == "uuid") => Some(Input::Uuid),
-        DataType::Binary => Some(Input::Bytea),
-        _ => None,
+
+    /// A literal beside a value of this kind.
+    fn read(self, literal: Expr) -> DfResult<Expr> {
+        let Expr::Literal(ScalarValue::Utf8(Some(text)), metadata) = literal else { return Ok(literal) };
+        let value = match self {
+            Self::Uuid => Input::Uuid.read(&text)?,
+            Self::Bytea => Input::Bytea.read(&text)?,
+            Self::Timestamp => ScalarValue::Utf8(Some(with_seconds(&text).unwrap_or(text))),
+            _ => ScalarValue::Utf8(Some(text)),
+        };
+        Ok(Expr::Literal(value, metadata))
     }
 }
 
-fn read(expr: Expr, input: Input) -> DfResult<Expr> {
-    match expr {
-        Expr::Literal(ScalarValue::Utf8(Some(text)), metadata) => Ok(Expr::Literal(input.read(&text)?, metadata)),
-        other => Ok(other),
-    }
+/// A date and an interval make a timestamp: the interval may have hours.
+fn to_timestamp(date: Expr) -> Expr {
+    Expr::Cast(Cast::new(Box::new(date), DataType::Timestamp(TimeUnit::Microsecond, None)))
 }

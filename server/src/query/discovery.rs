@@ -23,6 +23,8 @@ const LIST_LIFETIME: Duration = Duration::from_secs(30);
 const DESCRIPTION_LIFETIME: Duration = Duration::from_secs(10);
 /// Descriptions kept per source; beyond that, all are forgotten.
 const DESCRIPTIONS_MAX: usize = 20_000;
+/// How long facts that are too old to be believed are still shown by the client catalog.
+const SHOWN_LIFETIME: Duration = Duration::from_secs(600);
 
 /// The tables of a source without their columns, by schema and name.
 pub type TableList = Arc<Vec<Arc<TableSchema>>>;
@@ -152,10 +154,12 @@ impl DiscoveryCache {
 
     /// What is known without asking.
     pub fn known(&self, source: &Source) -> KnownFacts {
-        let Some(entry) = self.sources.lock().get(&source.id).filter(|e| e.altered_at == source.altered_at).cloned() else {
+        let Some(entry) = self.sources.lock().get(&source.id).filter(|e| e.altered_at == source.altered_at).cloned()
+        else {
             return KnownFacts::default();
         };
         let tables = entry.list.lock().as_ref().map(|(_, list)| list.clone());
+        entry.described.lock().retain(|_, (at, _)| at.elapsed() < SHOWN_LIFETIME);
         let described = entry.described.lock().iter().map(|(name, (_, table))| (name.clone(), table.clone())).collect();
         KnownFacts { tables, described }
     }

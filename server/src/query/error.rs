@@ -19,12 +19,10 @@ pub fn map_error(error: DataFusionError) -> Error {
 pub(crate) fn map_error_in(error: DataFusionError, text: &str) -> Error {
     let (error, span) = convert(error, None);
     match span {
-        Some(span) if error.position().is_none() => {
-            match position(text, span.start.line, span.start.column) {
-                Some(position) => error.with_position(position),
-                None => error,
-            }
-        }
+        Some(span) if error.position().is_none() => match position(text, span.start.line, span.start.column) {
+            Some(position) => error.with_position(position),
+            None => error,
+        },
         _ => error,
     }
 }
@@ -66,7 +64,7 @@ fn convert(error: DataFusionError, span: Option<Span>) -> (Error, Option<Span>) 
         },
         E::SchemaError(inner, _) => schema(*inner, span),
         E::SQL(inner, _) => (Error::new(ErrorKind::Syntax, tidy(&inner.to_string())), span),
-        E::NotImplemented(text) => (Error::new(ErrorKind::Unsupported, tidy(&text)), span),
+        E::NotImplemented(text) => (not_implemented(&text), span),
         E::Plan(text) => (plan(&text), span),
         E::Execution(text) => (execution(&text), span),
         E::Configuration(text) => (Error::new(ErrorKind::InvalidValue, tidy(&text)), span),
@@ -111,10 +109,11 @@ fn by_reference(error: &DataFusionError) -> Error {
         E::Plan(text) => plan(text),
         E::Execution(text) => execution(text),
         E::ResourcesExhausted(text) => out_of_memory(text),
-        E::NotImplemented(text) => Error::new(ErrorKind::Unsupported, tidy(text)),
+        E::NotImplemented(text) => not_implemented(text),
         E::IoError(inner) => Error::new(ErrorKind::Io, tidy(&inner.to_string())),
-        other => Error::internal("the query could not be run, which is a bug of the gateway")
-            .with_source(other.to_string()),
+        other => {
+            Error::internal("the query could not be run, which is a bug of the gateway").with_source(other.to_string())
+        }
     }
 }
 
@@ -237,15 +236,35 @@ fn cast(text: &str) -> Error {
         LazyLock::new(|| Regex::new(r"Can't cast value (.+) to type (\S+)").ok());
     if let Some(found) = OUT_OF_RANGE.as_ref().and_then(|r| r.captures(text)) {
         let type_name = type_word(&found[2]);
-        return Error::new(ErrorKind::NumericRange, format!("value \"{}\" is out of range for type {type_name}", &found[1]));
+        return Error::new(
+            ErrorKind::NumericRange,
+            format!("value \"{}\" is out of range for type {type_name}", &found[1]),
+        );
     }
     let quoted = text.split('\'').nth(1).or_else(|| text.split('"').nth(1));
     let is_text = text.contains("Cannot cast string") || text.contains("Error parsing") || text.contains("parse");
     match quoted {
         Some(value) if is_text => {
             const TYPES: &[&str] = &[
-                "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64", "Boolean",
-                "Decimal128", "Decimal256", "Date32", "Date64", "Time64", "timestamp", "Timestamp", "Interval",
+                "Int8",
+                "Int16",
+                "Int32",
+                "Int64",
+                "UInt8",
+                "UInt16",
+                "UInt32",
+                "UInt64",
+                "Float32",
+                "Float64",
+                "Boolean",
+                "Decimal128",
+                "Decimal256",
+                "Date32",
+                "Date64",
+                "Time64",
+                "timestamp",
+                "Timestamp",
+                "Interval",
             ];
             match TYPES.iter().filter(|word| text.contains(**word)).max_by_key(|word| word.len()) {
                 Some(word) => {
@@ -282,14 +301,31 @@ fn execution(text: &str) -> Error {
     Error::new(ErrorKind::InvalidValue, tidy(text))
 }
 
+fn not_implemented(text: &str) -> Error {
+    if text.contains("logical expression Exists") {
+        return Error::new(ErrorKind::Unsupported, "EXISTS in a select list is not supported")
+            .with_hint("Use it in WHERE, or count the rows of the subquery.");
+    }
+    Error::new(ErrorKind::Unsupported, tidy(text))
+}
+
 fn plan(text: &str) -> Error {
     let lower = text.to_ascii_lowercase();
+    if lower.contains("correlated scalar subquery must be aggregated") {
+        return Error::new(
+            ErrorKind::Unsupported,
+            "a subquery that refers to the outer query is not supported here unless it is an aggregate",
+        )
+        .with_hint("Use max(..) or min(..) in the subquery, or join its table.");
+    }
     let quoted = text.split('\'').nth(1).unwrap_or("");
     if lower.starts_with("invalid function") || lower.contains("table function '") {
         let error = Error::new(ErrorKind::UndefinedFunction, format!("function {quoted} does not exist"));
         // DataFusion always names some function; only a near one helps.
         return match text.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next()) {
-            Some(near) if nearest(quoted, [near]).is_some() => error.with_hint(format!("Perhaps you meant \"{near}\".")),
+            Some(near) if nearest(quoted, [near]).is_some() => {
+                error.with_hint(format!("Perhaps you meant \"{near}\"."))
+            }
             _ => error.with_hint("No function of that name is known here."),
         };
     }
@@ -299,7 +335,10 @@ fn plan(text: &str) -> Error {
     if let Some(error) = operator_or_function(text) {
         return error;
     }
-    if lower.contains("unique expression names") || lower.contains("specified more than once") || lower.contains("duplicate") {
+    if lower.contains("unique expression names")
+        || lower.contains("specified more than once")
+        || lower.contains("duplicate")
+    {
         return Error::new(ErrorKind::DuplicateColumn, tidy(text));
     }
     if lower.contains("must appear in the group by clause") {
@@ -385,8 +424,9 @@ fn schema(error: SchemaError, span: Option<Span>) -> (Error, Option<Span>) {
         }
         SchemaError::AmbiguousReference { field } => {
             let span = span.or_else(|| field.spans.first());
-            let error = Error::new(ErrorKind::AmbiguousColumn, format!("column reference \"{}\" is ambiguous", field.name))
-                .with_column(&field.name);
+            let error =
+                Error::new(ErrorKind::AmbiguousColumn, format!("column reference \"{}\" is ambiguous", field.name))
+                    .with_column(&field.name);
             (error, span)
         }
         SchemaError::DuplicateQualifiedField { qualifier, .. } => {
@@ -421,7 +461,8 @@ fn missing_column(field: &Column, valid: &[Column]) -> Error {
             format!("missing FROM-clause entry for table \"{}\"", relation.table()),
         );
     }
-    let error = Error::new(ErrorKind::UndefinedColumn, format!("column {written} does not exist")).with_column(&field.name);
+    let error =
+        Error::new(ErrorKind::UndefinedColumn, format!("column {written} does not exist")).with_column(&field.name);
     match nearest(&field.name, valid.iter().map(|c| c.name.as_str())) {
         Some(near) => {
             let full = valid.iter().find(|c| c.name == near).map(|c| match &c.relation {
@@ -446,7 +487,8 @@ fn with_help(error: Error, diagnostic: &Diagnostic) -> Error {
 fn tidy(text: &str) -> String {
     let text = text.strip_prefix("Error during planning: ").unwrap_or(text);
     let text = text.strip_prefix("sql parser error: ").unwrap_or(text);
-    let line = text.split("\n\nbacktrace").next().unwrap_or(text).lines().next().unwrap_or("").trim().trim_end_matches('.');
+    let line =
+        text.split("\n\nbacktrace").next().unwrap_or(text).lines().next().unwrap_or("").trim().trim_end_matches('.');
     let mut chars = line.chars();
     match (chars.next(), line.chars().nth(1)) {
         // An acronym or a code stays as it is.
@@ -528,7 +570,11 @@ mod tests {
                 "42883",
                 "function sum does not exist for these arguments",
             ),
-            ("UNION queries have different number of columns", "42601", "each query of a set operation must have the same number of columns"),
+            (
+                "UNION queries have different number of columns",
+                "42601",
+                "each query of a set operation must have the same number of columns",
+            ),
             ("Invalid qualifier nosuch", "42P01", "missing FROM-clause entry for table \"nosuch\""),
         ] {
             let error = map_error(DataFusionError::Plan(text.into()));

@@ -144,10 +144,6 @@ impl Input {
     pub(crate) fn function(self) -> Arc<ScalarUDF> {
         Arc::new(ScalarUDF::from(TextInput { kind: self, signature: Signature::any(1, Volatility::Immutable) }))
     }
-    /// The one of a name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::Uuid, Self::Bytea].into_iter().find(|kind| kind.name() == name)
-    }
     /// The value that a literal text is of the type.
     pub(crate) fn read(self, text: &str) -> Result<ScalarValue> {
         Ok(match self {
@@ -223,9 +219,8 @@ impl ScalarUDFImpl for TextInput {
 
 /// The sixteen bytes of a written uuid: with or without hyphens and braces, in any case.
 fn read_uuid(text: &str) -> Result<[u8; 16]> {
-    let invalid = || {
-        to_datafusion(Error::new(ErrorKind::InvalidText, format!("invalid input syntax for type uuid: \"{text}\"")))
-    };
+    let invalid =
+        || to_datafusion(Error::new(ErrorKind::InvalidText, format!("invalid input syntax for type uuid: \"{text}\"")));
     let bare = text.trim();
     let bare = bare.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or(bare);
     let digits: Vec<u8> = bare.bytes().filter(|b| *b != b'-').collect();

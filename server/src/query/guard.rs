@@ -124,7 +124,9 @@ mod tests {
 
     #[test]
     fn only_queries_run_and_everything_else_is_refused_by_name() {
-        for sql in ["select 1", "values (1)", "with a as (select 1) select * from a", "explain (analyze, verbose) select 1"] {
+        for sql in
+            ["select 1", "values (1)", "with a as (select 1) select * from a", "explain (analyze, verbose) select 1"]
+        {
             check(sql).unwrap();
         }
         for (sql, message) in [

@@ -19,12 +19,15 @@ mod rewrite;
 mod source_tables;
 #[cfg(test)]
 mod tests;
+mod time;
 mod types;
 
 pub use checked::CheckedArithmetic;
+pub use context::postgres_features;
 pub use discovery::{DiscoveryCache, KnownFacts, TableList};
 pub use error::map_error;
 pub use resolve::missing_table;
+pub use rewrite::rewrite;
 
 use crate::gateway::Gateway;
 use crate::outcome::{OutputColumn, RowStream};
@@ -95,9 +98,11 @@ impl PlannedQuery {
         let scope = Scope::new(gateway, session);
         let statement = self.statement.clone();
         if let Kind::Explain { analyze, verbose } = self.kind {
-            let batch = on_runtime(gateway, async move {
-                explain::explain(&scope, &statement, parameters, analyze, verbose).await
-            });
+            let batch =
+                on_runtime(
+                    gateway,
+                    async move { explain::explain(&scope, &statement, parameters, analyze, verbose).await },
+                );
             return Ok(one_batch(batch.await?));
         }
         let ready = self.ready.lock().take();
@@ -183,8 +188,9 @@ pub async fn plan(
         Runnable::Explain { analyze, verbose, query } => (query, Kind::Explain { analyze, verbose }, "EXPLAIN"),
     };
     let scope = Scope::new(gateway, session);
-    let mut planning =
-        Statement { query: query.clone(), text: text.to_owned(), types: parameter_types.to_vec() };
+    let mut query = query.clone();
+    rewrite::expand_tables(&mut query);
+    let mut planning = Statement { query, text: text.to_owned(), types: parameter_types.to_vec() };
     let (planning, planned) = on_runtime(gateway, async move {
         let planned = planning.plan(&scope, true).await?;
         planning.types = planned.parameter_types().iter().copied().map(Some).collect();
@@ -260,7 +266,8 @@ fn stream(receiver: mpsc::Receiver<Result<RecordBatch>>, task: Task) -> RowStrea
                 let mut task = task?;
                 match (&mut task.0).await {
                     Err(error) if error.is_panic() => {
-                        let error = Error::internal("the query failed, which is a bug of the gateway").with_source(error);
+                        let error =
+                            Error::internal("the query failed, which is a bug of the gateway").with_source(error);
                         Some((Err(error), (receiver, None)))
                     }
                     _ => None,

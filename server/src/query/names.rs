@@ -163,7 +163,7 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         Expr::Tuple(_) => strong("row"),
         Expr::Extract { .. } => strong("extract"),
         Expr::Position { .. } => strong("position"),
-        Expr::Substring { .. } => strong("substring"),
+        Expr::Substring { shorthand, .. } => strong(if *shorthand { "substr" } else { "substring" }),
         Expr::Overlay { .. } => strong("overlay"),
         Expr::Ceil { .. } => strong("ceil"),
         Expr::Floor { .. } => strong("floor"),
@@ -192,7 +192,9 @@ fn first_item(body: &SetExpr) -> Option<(String, bool)> {
 
 /// PostgreSQL's internal name of a written type, which names a cast's column.
 fn type_word(data_type: &DataType) -> String {
-    if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) = data_type {
+    if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) =
+        data_type
+    {
         return type_word(element);
     }
     let text = data_type.to_string();
@@ -248,7 +250,9 @@ mod tests {
             ["?column?", "?column?", "count", "upper", "b", "c", "text", "a", "date", "numeric"]
         );
         assert_eq!(
-            names("select case when a then 1 end, case when a then 1 else b end, exists (select 1), (select x from t), array[1], current_user"),
+            names(
+                "select case when a then 1 end, case when a then 1 else b end, exists (select 1), (select x from t), array[1], current_user"
+            ),
             ["case", "b", "exists", "x", "array", "current_user"]
         );
         assert_eq!(names("select 1 as a, 2 as a, upper(a), upper(b)"), ["a", "a", "upper", "upper"]);

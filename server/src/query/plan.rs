@@ -114,7 +114,10 @@ impl Statement {
             }
         }
         let state = state(&scope.gateway, &scope.session)?;
-        let calls = calls(&self.query);
+        let mut query = self.query.clone();
+        let names = name_outputs(&mut query);
+        rewrite(&mut query);
+        let calls = calls(&query);
         let calls_catalog = calls.iter().any(|c| !has_function(&state, &c.name) && function::find(&c.name).is_some());
         let catalog = if reads_catalog || calls_catalog {
             let mut needs = needs(&self.query);
@@ -128,20 +131,19 @@ impl Statement {
         };
         check_functions(&state, &calls, &self.text)?;
         let tables = tables(scope, targets, catalog.as_ref()).await?;
-        self.engine(scope, state, tables, catalog).map(|engine| Planned::Engine(Box::new(engine)))
+        self.engine(scope, query, &names, state, tables, catalog).map(|engine| Planned::Engine(Box::new(engine)))
     }
 
     fn engine(
         &self,
         scope: &Scope,
+        mut query: ast::Query,
+        names: &OutputNames,
         state: SessionState,
         tables: HashMap<TableReference, Arc<dyn TableSource>>,
         catalog: Option<Arc<Catalog>>,
     ) -> Result<Engine> {
         let zone = time_zone(&scope.session);
-        let mut query = self.query.clone();
-        let names = name_outputs(&mut query);
-        rewrite(&mut query);
         let uses_catalog = catalog.is_some();
         let context = Context::new(&state, tables, catalog, zone.clone());
         let planner = SqlToRel::new_with_options(&context, parser_options());
@@ -192,7 +194,7 @@ impl Statement {
         };
         let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
         let analyzed = analyzed.map_err(|e| map_error_in(e, &self.text))?;
-        let columns = columns(&analyzed, &names);
+        let columns = columns(&analyzed, names);
         let parameter_types = fields
             .iter()
             .zip(&types)
@@ -312,7 +314,10 @@ fn check_functions(state: &SessionState, calls: &[Call], text: &str) -> Result<(
             let message = format!("window function {} requires an OVER clause", call.name);
             return Err(at(Error::new(ErrorKind::Remote("42809".into()), message)));
         }
-        if has_function(state, &call.name) || function::find(&call.name).is_some() || SPECIAL.contains(&call.name.as_str()) {
+        if has_function(state, &call.name)
+            || function::find(&call.name).is_some()
+            || SPECIAL.contains(&call.name.as_str())
+        {
             continue;
         }
         let error = Error::new(ErrorKind::UndefinedFunction, format!("function {} does not exist", call.name));

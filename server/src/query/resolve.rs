@@ -88,11 +88,8 @@ impl Scope {
             [table] => self.one_part(table).await,
             [schema, table] => self.two_parts(schema, table).await,
             [database, schema, table] => self.three_parts(database, schema, table).await,
-            _ => Err(Error::new(
-                ErrorKind::Syntax,
-                format!("improper qualified name (too many dotted names): {name}"),
-            )
-            .with_hint("Use three parts: source.schema.table.")),
+            _ => Err(Error::new(ErrorKind::Syntax, format!("improper qualified name (too many dotted names): {name}"))
+                .with_hint("Use three parts: source.schema.table.")),
         };
         found.map_err(|error| {
             let span = idents[0].span.start;
@@ -169,9 +166,12 @@ impl Scope {
             return self.remote_named(&source, &Ident::with_quote('"', inner), table).await;
         }
         if self.snapshot.source(&schema_name).is_some() {
-            return Err(Error::new(ErrorKind::UndefinedTable, format!("relation {} does not exist", quoted(&[schema, table])))
-                .with_detail(format!("\"{schema_name}\" is a source, and a source's tables have a schema."))
-                .with_hint("Use three parts: source.schema.table."));
+            return Err(Error::new(
+                ErrorKind::UndefinedTable,
+                format!("relation {} does not exist", quoted(&[schema, table])),
+            )
+            .with_detail(format!("\"{schema_name}\" is a source, and a source's tables have a schema."))
+            .with_hint("Use three parts: source.schema.table."));
         }
         let error = Error::new(ErrorKind::UndefinedSchema, format!("schema \"{schema_name}\" does not exist"));
         match nearest(&schema_name, ["tidegate", "pg_catalog", "information_schema"]) {
@@ -258,9 +258,8 @@ fn find<'a>(list: &'a TableList, schema: &Ident, table: &Ident) -> Option<&'a Ar
         Some(_) => written == name,
         None => written.eq_ignore_ascii_case(name),
     };
-    let mut alike = list
-        .iter()
-        .filter(|t| same(schema, &schema_name, &t.name.schema) && same(table, &table_name, &t.name.table));
+    let mut alike =
+        list.iter().filter(|t| same(schema, &schema_name, &t.name.schema) && same(table, &table_name, &t.name.table));
     match (alike.next(), alike.next()) {
         (Some(one), None) => Some(one),
         _ => None,

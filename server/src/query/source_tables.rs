@@ -57,7 +57,8 @@ pub(super) async fn tables(
             Target::Catalog { schema, name } => {
                 let catalog = catalog.ok_or_else(|| Error::internal("the client catalog was not loaded"))?;
                 let layout = layout(schema, &name).ok_or_else(|| Error::internal("a catalog relation is missing"))?;
-                let columns: Vec<(String, u32)> = layout.columns.iter().map(|c| (c.name.to_owned(), c.type_oid)).collect();
+                let columns: Vec<(String, u32)> =
+                    layout.columns.iter().map(|c| (c.name.to_owned(), c.type_oid)).collect();
                 let rows: Vec<_> = catalog.table(layout).rows.iter().map(|row| row.as_ref().clone()).collect();
                 let batch = batch(&columns, &rows, catalog)?;
                 Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).map_err(map_error)?)

@@ -24,9 +24,10 @@ impl TypePlanner for Types {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>, DataFusionError> {
         let text = sql_type.to_string();
         match written_type(&text) {
-            Some((type_oid, _)) if is_reg(type_oid) => {
-                Err(to_datafusion(Error::unsupported(format!("type {} in a query over other tables", text.to_lowercase()))))
-            }
+            Some((type_oid, _)) if is_reg(type_oid) => Err(to_datafusion(Error::unsupported(format!(
+                "type {} in a query over other tables",
+                text.to_lowercase()
+            )))),
             Some((type_oid, modifier)) => Ok(field_of(type_oid, modifier, &self.time_zone).map(Arc::new)),
             None => match sql_type {
                 ast::DataType::Custom(name, _) => Err(to_datafusion(Error::new(
@@ -62,7 +63,11 @@ pub(crate) fn field_of(type_oid: u32, modifier: i32, time_zone: &Arc<str>) -> Op
             let packed = modifier - 4;
             let (precision, scale) = (packed >> 16 & 0xffff, packed & 0x7ff);
             let (precision, scale) = (u8::try_from(precision).ok()?, i8::try_from(scale).ok()?);
-            plain(if precision <= 38 { DataType::Decimal128(precision, scale) } else { DataType::Decimal256(precision, scale) })
+            plain(if precision <= 38 {
+                DataType::Decimal128(precision, scale)
+            } else {
+                DataType::Decimal256(precision, scale)
+            })
         }
         oid::TEXT => plain(DataType::Utf8),
         oid::VARCHAR | oid::BPCHAR => {
@@ -107,7 +112,9 @@ mod tests {
             let planner::Statement::Sql(statement) = parsed.statement else { panic!() };
             let ast::Statement::Query(query) = *statement else { panic!() };
             let ast::SetExpr::Select(select) = *query.body else { panic!() };
-            let ast::SelectItem::UnnamedExpr(ast::Expr::Cast { data_type, .. }) = &select.projection[0] else { panic!() };
+            let ast::SelectItem::UnnamedExpr(ast::Expr::Cast { data_type, .. }) = &select.projection[0] else {
+                panic!()
+            };
             types.plan_type_field(data_type).map(|f| f.map(|f| f.data_type().clone()))
         };
         assert_eq!(plan("timestamptz").unwrap(), Some(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))));
