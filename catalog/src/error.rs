@@ -192,10 +192,7 @@ impl ErrorKind {
             Self::Unreachable | Self::ConnectionLost => true,
             Self::Remote(code) => {
                 code.starts_with("08")
-                    || matches!(
-                        code.as_str(),
-                        "40001" | "40P01" | "53300" | "57P01" | "57P02" | "57P03" | "55P03"
-                    )
+                    || matches!(code.as_str(), "40001" | "40P01" | "53300" | "57P01" | "57P02" | "57P03" | "55P03")
             }
             _ => false,
         }

@@ -161,8 +161,11 @@ pub fn check_options(options: &OptionMap, specs: &[OptionSpec], require: bool, o
         }
     }
     if require && let Some(missing) = specs.iter().find(|s| s.is_required && !options.contains_key(s.name)) {
-        return Err(Error::new(ErrorKind::InvalidValue, format!("option \"{}\" is required for {of_what}", missing.name))
-            .with_hint(format!("Add {} = '..' to WITH. See: {see}", missing.name)));
+        return Err(Error::new(
+            ErrorKind::InvalidValue,
+            format!("option \"{}\" is required for {of_what}", missing.name),
+        )
+        .with_hint(format!("Add {} = '..' to WITH. See: {see}", missing.name)));
     }
     Ok(())
 }
@@ -188,9 +191,7 @@ pub fn check_value(spec: &OptionSpec, text: &str) -> Result<()> {
             Ok(n) if n >= min && n <= max => Ok(()),
             _ => Err(bad_value(spec, text, format!("Use a number between {min} and {max}."))),
         },
-        ValueType::Bool => {
-            parse_bool(text).map(|_| ()).ok_or_else(|| bad_value(spec, text, "Use true or false."))
-        }
+        ValueType::Bool => parse_bool(text).map(|_| ()).ok_or_else(|| bad_value(spec, text, "Use true or false.")),
         ValueType::Duration { min_ms, max_ms } => match parse_duration(text) {
             Some(d) if (min_ms as u128..=max_ms as u128).contains(&d.as_millis()) => Ok(()),
             _ => Err(bad_value(
@@ -208,14 +209,19 @@ pub fn check_value(spec: &OptionSpec, text: &str) -> Result<()> {
             _ => Err(bad_value(
                 spec,
                 text,
-                format!("Use a number and unit between {} and {}, for example '64MiB'.", format_size(min), format_size(max)),
+                format!(
+                    "Use a number and unit between {} and {}, for example '64MiB'.",
+                    format_size(min),
+                    format_size(max)
+                ),
             )),
         },
         ValueType::Enum(words) => {
             if words.iter().any(|w| w.eq_ignore_ascii_case(text)) {
                 return Ok(());
             }
-            let near = nearest(text, words.iter().copied()).map(|n| format!("Perhaps you meant '{n}'. ")).unwrap_or_default();
+            let near =
+                nearest(text, words.iter().copied()).map(|n| format!("Perhaps you meant '{n}'. ")).unwrap_or_default();
             Err(bad_value(spec, text, format!("{near}Use one of: {}.", words.join(", "))))
         }
     }

@@ -12,7 +12,9 @@ pub fn bind(mut statement: Statement, values: &[Option<String>]) -> Result<State
     match &mut statement {
         Statement::CreateSecret { value, .. } => binding.secret(value)?,
         Statement::AlterSecret { action: AlterSecret::Value(value), .. } => binding.secret(value)?,
-        Statement::CreateSource { options, .. } | Statement::CreateSinkTable { options, .. } => binding.options(options)?,
+        Statement::CreateSource { options, .. } | Statement::CreateSinkTable { options, .. } => {
+            binding.options(options)?
+        }
         Statement::AlterSource { action: AlterSource::Set(options), .. }
         | Statement::AlterJob { action: AlterJob::Set(options), .. } => binding.options(options)?,
         Statement::ValidateSource { target, timeout, .. } => {
@@ -85,7 +87,9 @@ impl Binding<'_> {
 
     fn secret(&mut self, value: &mut SecretInput) -> Result<()> {
         match value {
-            SecretInput::Literal(literal) | SecretInput::Env(literal) | SecretInput::File(literal) => self.literal(literal),
+            SecretInput::Literal(literal) | SecretInput::Env(literal) | SecretInput::File(literal) => {
+                self.literal(literal)
+            }
         }
     }
 

@@ -38,7 +38,9 @@ pub fn sink_table_definition(table: &SinkTable) -> String {
             if !primary_key.is_empty() {
                 items.push(format!("PRIMARY KEY {}", names(primary_key)));
             }
-            items.extend(indexes.iter().map(|(name, columns)| format!("INDEX {} {}", quote_ident(name), names(columns))));
+            items.extend(
+                indexes.iter().map(|(name, columns)| format!("INDEX {} {}", quote_ident(name), names(columns))),
+            );
             text = format!("{text} ({})", items.join(", "));
         }
         SinkShape::Like { path, exclude } => {
@@ -53,7 +55,8 @@ pub fn sink_table_definition(table: &SinkTable) -> String {
     }
     if !table.added_columns.is_empty() {
         let columns = table.added_columns.iter();
-        let columns = columns.map(|c| format!("{} {} = {}", quote_ident(&c.name), c.data_type, c.expr)).collect::<Vec<_>>();
+        let columns =
+            columns.map(|c| format!("{} {} = {}", quote_ident(&c.name), c.data_type, c.expr)).collect::<Vec<_>>();
         text = format!("{text} ADD COLUMNS ({})", columns.join(", "));
     }
     if !table.partition_by.is_empty() {
@@ -180,7 +183,8 @@ fn table_name(name: &TableName) -> String {
 
 /// A key may be any word, reserved ones too.
 fn key(name: &str) -> String {
-    let plain = name.bytes().enumerate().all(|(i, b)| b.is_ascii_lowercase() || b == b'_' || (i > 0 && b.is_ascii_digit()));
+    let plain =
+        name.bytes().enumerate().all(|(i, b)| b.is_ascii_lowercase() || b == b'_' || (i > 0 && b.is_ascii_digit()));
     if plain && !name.is_empty() { name.to_owned() } else { force_quote_ident(name) }
 }
 
@@ -265,7 +269,11 @@ mod tests {
                 AddedColumn { name: "tenant".into(), data_type: "text".into(), expr: "'cn'".into() },
                 AddedColumn { name: "Day".into(), data_type: "date".into(), expr: "run_date() + (1, 2)".into() },
             ],
-            partition_by: vec!["DAY(created_at) AS dt FORMAT 'yyyyMMdd'".into(), "BUCKET(16, id)".into(), "src = 'shop'".into()],
+            partition_by: vec![
+                "DAY(created_at) AS dt FORMAT 'yyyyMMdd'".into(),
+                "BUCKET(16, id)".into(),
+                "src = 'shop'".into(),
+            ],
             properties: [("write.format".to_owned(), "parquet".to_owned())].into(),
             options: options(),
             owner: "o".into(),
@@ -354,8 +362,18 @@ mod tests {
                     is_nullable: false,
                     default_expr: Some("coalesce(now(), NULL)".into()),
                 },
-                ColumnDef { name: "Tags".into(), data_type: "text[]".into(), is_nullable: true, default_expr: Some("a IS NOT NULL".into()) },
-                ColumnDef { name: "index".into(), data_type: "numeric(10,2)".into(), is_nullable: true, default_expr: None },
+                ColumnDef {
+                    name: "Tags".into(),
+                    data_type: "text[]".into(),
+                    is_nullable: true,
+                    default_expr: Some("a IS NOT NULL".into()),
+                },
+                ColumnDef {
+                    name: "index".into(),
+                    data_type: "numeric(10,2)".into(),
+                    is_nullable: true,
+                    default_expr: None,
+                },
             ],
             primary_key: vec!["id".into()],
             indexes: vec![("by_at".into(), vec!["at".into(), "Tags".into()])],
@@ -365,7 +383,8 @@ mod tests {
         for shape in [explicit, like, ddl, SinkShape::Existing, SinkShape::Inferred] {
             let table = sink_table(shape);
             let text = sink_table_definition(&table);
-            let Statement::CreateSinkTable { path, shape, added_columns, partition_by, properties, options, .. } = one(&text)
+            let Statement::CreateSinkTable { path, shape, added_columns, partition_by, properties, options, .. } =
+                one(&text)
             else {
                 panic!("{text}")
             };
@@ -418,8 +437,20 @@ mod tests {
         let jobs = [
             job(query, Some(WriteMode::Upsert), &["id", "Region"], OnError::Skip { limit: Some(10) }, options()),
             job(tables(Selection::AllTables, None), None, &[], OnError::Stop, OptionMap::new()),
-            job(tables(Selection::Schemas { schemas: vec!["a".into(), "B".into()] }, Some("S")), Some(WriteMode::Append), &[], OnError::Skip { limit: None }, options()),
-            job(tables(Selection::Tables { items: items.clone() }, Some("ods")), Some(WriteMode::OverwritePartitions), &[], OnError::Stop, options()),
+            job(
+                tables(Selection::Schemas { schemas: vec!["a".into(), "B".into()] }, Some("S")),
+                Some(WriteMode::Append),
+                &[],
+                OnError::Skip { limit: None },
+                options(),
+            ),
+            job(
+                tables(Selection::Tables { items: items.clone() }, Some("ods")),
+                Some(WriteMode::OverwritePartitions),
+                &[],
+                OnError::Stop,
+                options(),
+            ),
         ];
         for job in jobs {
             let text = job_definition(&job);

@@ -11,9 +11,7 @@ pub mod statement;
 mod tag;
 
 pub use bind::bind;
-pub use definition::{
-    definition_hash, job_definition, secret_definition, sink_table_definition, source_definition,
-};
+pub use definition::{definition_hash, job_definition, secret_definition, sink_table_definition, source_definition};
 pub use parse::parse;
 pub use redact::redact;
 pub use statement::*;

@@ -74,11 +74,61 @@ fn highest_parameter(lexed: &Lexed<'_>, range: Range<usize>) -> usize {
 
 /// The first words of statements, for the hint about a mistyped one.
 const HEADS: &[&str] = &[
-    "ABORT", "ALTER", "ANALYZE", "BEGIN", "CANCEL", "CLOSE", "COMMENT", "COMMIT", "COPY", "CREATE", "DEALLOCATE",
-    "DECLARE", "DELETE", "DESCRIBE", "DISCARD", "DROP", "END", "EXECUTE", "EXPLAIN", "FETCH", "GRANT", "INSERT",
-    "LISTEN", "LOCK", "MERGE", "MOVE", "NOTIFY", "PAUSE", "PREPARE", "PURGE", "REFRESH", "RELEASE", "RESET",
-    "RESTART", "RESUME", "RESYNC", "RETRY", "REVOKE", "ROLLBACK", "RUN", "SAVEPOINT", "SELECT", "SET", "SHOW",
-    "START", "STOP", "TABLE", "TRUNCATE", "UNDROP", "UNLISTEN", "UPDATE", "VACUUM", "VALIDATE", "VALUES", "WAIT",
+    "ABORT",
+    "ALTER",
+    "ANALYZE",
+    "BEGIN",
+    "CANCEL",
+    "CLOSE",
+    "COMMENT",
+    "COMMIT",
+    "COPY",
+    "CREATE",
+    "DEALLOCATE",
+    "DECLARE",
+    "DELETE",
+    "DESCRIBE",
+    "DISCARD",
+    "DROP",
+    "END",
+    "EXECUTE",
+    "EXPLAIN",
+    "FETCH",
+    "GRANT",
+    "INSERT",
+    "LISTEN",
+    "LOCK",
+    "MERGE",
+    "MOVE",
+    "NOTIFY",
+    "PAUSE",
+    "PREPARE",
+    "PURGE",
+    "REFRESH",
+    "RELEASE",
+    "RESET",
+    "RESTART",
+    "RESUME",
+    "RESYNC",
+    "RETRY",
+    "REVOKE",
+    "ROLLBACK",
+    "RUN",
+    "SAVEPOINT",
+    "SELECT",
+    "SET",
+    "SHOW",
+    "START",
+    "STOP",
+    "TABLE",
+    "TRUNCATE",
+    "UNDROP",
+    "UNLISTEN",
+    "UPDATE",
+    "VACUUM",
+    "VALIDATE",
+    "VALUES",
+    "WAIT",
     "WITH",
 ];
 
@@ -173,7 +223,9 @@ fn prepare(c: &mut Cursor<'_>) -> Result<Statement> {
     let (name, types) = session::prepare_head(c)?;
     let start = c.at;
     // PostgreSQL prepares no session statements; refusing them here keeps this from calling itself again.
-    if matches!(c.word(0).as_str(), "PREPARE" | "EXECUTE" | "DEALLOCATE" | "DECLARE" | "FETCH" | "MOVE" | "CLOSE") || c.at_end() {
+    if matches!(c.word(0).as_str(), "PREPARE" | "EXECUTE" | "DEALLOCATE" | "DECLARE" | "FETCH" | "MOVE" | "CLOSE")
+        || c.at_end()
+    {
         return Err(c.expected("a statement that can be prepared"));
     }
     if let Statement::Session(_) = statement(c)? {

@@ -22,8 +22,25 @@ const MASK: &str = "'***'";
 const INNER_MAX: usize = 2;
 /// Parts of names whose values are secret.
 const SECRET_PARTS: &[&str] = &[
-    "password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "private_key", "access_key", "api_key",
-    "apikey", "account_key", "sas_key", "jaas", "sslkey", "ssh_key", "encryption_key", "signing_key", "connection_string",
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "credential",
+    "private_key",
+    "access_key",
+    "api_key",
+    "apikey",
+    "account_key",
+    "sas_key",
+    "jaas",
+    "sslkey",
+    "ssh_key",
+    "encryption_key",
+    "signing_key",
+    "connection_string",
 ];
 
 /// Whole words of names whose values are secret.
@@ -44,7 +61,8 @@ pub(crate) fn is_secret_key(name: &str) -> bool {
     // `pasword = '..'` is refused as an unknown option, and its value is a password all the same.
     is_spelt_so
         || name.split('_').chain([name.as_str()]).any(|word| {
-            SECRET_WORDS.contains(&word) || word.len() >= TYPO_BYTES_MIN && nearest(word, TYPO_PARTS.iter().copied()).is_some()
+            SECRET_WORDS.contains(&word)
+                || word.len() >= TYPO_BYTES_MIN && nearest(word, TYPO_PARTS.iter().copied()).is_some()
         })
 }
 
@@ -153,7 +171,9 @@ impl<'a> Redaction<'a> {
     /// Whether the token is the noun of CREATE or ALTER of something whose literals are secret.
     fn begins_secret_statement(&self, range: &Range<usize>, i: usize) -> bool {
         let Some(noun) = self.token(i).and_then(word_of) else { return false };
-        if !matches!(noun.as_str(), "SECRET" | "ROLE" | "USER" | "GROUP" | "SERVER" | "SUBSCRIPTION") || i == range.start {
+        if !matches!(noun.as_str(), "SECRET" | "ROLE" | "USER" | "GROUP" | "SERVER" | "SUBSCRIPTION")
+            || i == range.start
+        {
             return false;
         }
         // PERSISTENT SECRET and the like: up to two words may stand between.
@@ -333,13 +353,19 @@ mod tests {
     #[test]
     fn secrets_and_roles_lose_every_literal() {
         masked("CREATE SECRET a AS 'x y'", "CREATE SECRET a AS '***'");
-        masked("create or replace secret if not exists a as $q$x'y$q$;", "create or replace secret if not exists a as '***';");
+        masked(
+            "create or replace secret if not exists a as $q$x'y$q$;",
+            "create or replace secret if not exists a as '***';",
+        );
         masked("ALTER SECRET a AS E'x\\'y'", "ALTER SECRET a AS '***'");
         masked("CREATE SECRET a AS 4711", "CREATE SECRET a AS '***'");
         masked("CREATE SECRET a AS hunter2 x; SELECT 'b'", "CREATE SECRET a AS '***'; SELECT 'b'");
         masked("CREATE SECRET a AS $1", "CREATE SECRET a AS $1");
         masked("CREATE ROLE bi LOGIN PASSWORD 'x'", "CREATE ROLE bi LOGIN PASSWORD '***'");
-        masked("ALTER USER bi WITH PASSWORD 'x' VALID UNTIL 'y'", "ALTER USER bi WITH PASSWORD '***' VALID UNTIL '***'");
+        masked(
+            "ALTER USER bi WITH PASSWORD 'x' VALID UNTIL 'y'",
+            "ALTER USER bi WITH PASSWORD '***' VALID UNTIL '***'",
+        );
         masked("ALTER USER bi PASSWORD hunter2", "ALTER USER bi PASSWORD '***'");
         masked("ALTER ROLE bi PASSWORD NULL", "ALTER ROLE bi PASSWORD NULL");
         masked("PREPARE p AS CREATE SECRET a AS 'x'", "PREPARE p AS CREATE SECRET a AS '***'");
@@ -353,9 +379,18 @@ mod tests {
         );
         masked("ALTER SOURCE a SET (s3_secret_key = SECRET b)", "ALTER SOURCE a SET (s3_secret_key = SECRET b)");
         masked("ALTER SOURCE a SET (PassWord = $1)", "ALTER SOURCE a SET (PassWord = $1)");
-        masked("ALTER SOURCE a SET (tokens = ('x', 5, y), host = 'h')", "ALTER SOURCE a SET (tokens = ('***', '***', '***'), host = 'h')");
-        masked("ALTER SOURCE a SET (password = hun-ter2!, host = 'h')", "ALTER SOURCE a SET (password = '***', host = 'h')");
-        masked("ALTER SOURCE a SET (pasword = 'x', pw = 'y', host = 'h')", "ALTER SOURCE a SET (pasword = '***', pw = '***', host = 'h')");
+        masked(
+            "ALTER SOURCE a SET (tokens = ('x', 5, y), host = 'h')",
+            "ALTER SOURCE a SET (tokens = ('***', '***', '***'), host = 'h')",
+        );
+        masked(
+            "ALTER SOURCE a SET (password = hun-ter2!, host = 'h')",
+            "ALTER SOURCE a SET (password = '***', host = 'h')",
+        );
+        masked(
+            "ALTER SOURCE a SET (pasword = 'x', pw = 'y', host = 'h')",
+            "ALTER SOURCE a SET (pasword = '***', pw = '***', host = 'h')",
+        );
         masked("ALTER SOURCE a SET (passowrd = 'x', path = 'p')", "ALTER SOURCE a SET (passowrd = '***', path = 'p')");
         masked("VALIDATE SOURCE TYPE pg WITH (password $$x$$)", "VALIDATE SOURCE TYPE pg WITH (password '***')");
         masked("SET my.password TO 'x'", "SET my.password TO '***'");

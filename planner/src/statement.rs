@@ -161,7 +161,10 @@ pub enum AlterJob {
     Reset(Vec<String>),
     /// SET clause, for the clauses that are built.
     SetMode(Mode),
-    SetWrite { write: WriteMode, key: Vec<String> },
+    SetWrite {
+        write: WriteMode,
+        key: Vec<String>,
+    },
     SetOnError(OnError),
     AddTables(Vec<TableItem>),
     DropTables(Vec<TableItem>),
@@ -197,7 +200,12 @@ pub enum SyncTargetInput {
         /// Parsed once here, so that a syntax error is found with its position.
         ast: Box<ast::Query>,
     },
-    Tables { source: String, selection: Selection, except: Vec<TableItem>, dest: SinkDest },
+    Tables {
+        source: String,
+        selection: Selection,
+        except: Vec<TableItem>,
+        dest: SinkDest,
+    },
 }
 
 /// RETRY JOB j [RUN n] [STEP n | TABLES (..)]
@@ -221,18 +229,44 @@ pub enum WaitFor {
 /// What SHOW shows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Show {
-    Secrets { like: Option<String> },
-    Sources { like: Option<String> },
-    SourceTypes { like: Option<String> },
-    SinkTables { like: Option<String> },
-    Jobs { like: Option<String> },
-    Runs { job: String },
-    Schemas { source: String },
-    Tables { source: String, schema: Option<String>, like: Option<String> },
-    Columns { path: Path3 },
+    Secrets {
+        like: Option<String>,
+    },
+    Sources {
+        like: Option<String>,
+    },
+    SourceTypes {
+        like: Option<String>,
+    },
+    SinkTables {
+        like: Option<String>,
+    },
+    Jobs {
+        like: Option<String>,
+    },
+    Runs {
+        job: String,
+    },
+    Schemas {
+        source: String,
+    },
+    Tables {
+        source: String,
+        schema: Option<String>,
+        like: Option<String>,
+    },
+    Columns {
+        path: Path3,
+    },
     /// `SHOW OPTIONS FOR SOURCE TYPE t | SYNC JOB | SINK TABLE`: (scope, source type)
-    Options { scope: String, source_type: Option<String> },
-    Create { kind: ObjectKind, name: ObjectName },
+    Options {
+        scope: String,
+        source_type: Option<String>,
+    },
+    Create {
+        kind: ObjectKind,
+        name: ObjectName,
+    },
 }
 
 /// EXPLAIN's options.
@@ -256,7 +290,9 @@ pub enum FetchCount {
 /// Transaction and session statements, by their PostgreSQL meaning.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SessionStatement {
-    Begin { read_only: Option<bool> },
+    Begin {
+        read_only: Option<bool>,
+    },
     Commit,
     Rollback,
     Savepoint(String),
@@ -264,9 +300,16 @@ pub enum SessionStatement {
     RollbackTo(String),
     /// SET [SESSION|LOCAL] name {=|TO} value,... | DEFAULT. Also SET TIME ZONE, SET NAMES and
     /// SET SESSION CHARACTERISTICS, under their setting's name.
-    Set { local: bool, name: String, /** None: DEFAULT. */ value: Option<Vec<String>> },
+    Set {
+        local: bool,
+        name: String,
+        /** None: DEFAULT. */
+        value: Option<Vec<String>>,
+    },
     /// SET TRANSACTION ...
-    SetTransaction { read_only: Option<bool> },
+    SetTransaction {
+        read_only: Option<bool>,
+    },
     /// SHOW name; `all` for SHOW ALL.
     ShowSetting(String),
     /// RESET name; `all` for RESET ALL.
@@ -276,12 +319,30 @@ pub enum SessionStatement {
     /// DEALLOCATE name; None for ALL.
     Deallocate(Option<String>),
     /// PREPARE name [(type, ...)] AS statement text; the types as written.
-    Prepare { name: String, types: Vec<String>, text: String },
+    Prepare {
+        name: String,
+        types: Vec<String>,
+        text: String,
+    },
     /// EXECUTE name (args): the arguments as expressions' text.
-    Execute { name: String, arguments: Vec<String> },
-    DeclareCursor { name: String, hold: bool, query: Box<ast::Query>, query_text: String },
-    Fetch { name: String, count: FetchCount },
-    Move { name: String, count: FetchCount },
+    Execute {
+        name: String,
+        arguments: Vec<String>,
+    },
+    DeclareCursor {
+        name: String,
+        hold: bool,
+        query: Box<ast::Query>,
+        query_text: String,
+    },
+    Fetch {
+        name: String,
+        count: FetchCount,
+    },
+    Move {
+        name: String,
+        count: FetchCount,
+    },
     /// CLOSE name; None for ALL.
     Close(Option<String>),
     Listen(String),
@@ -297,8 +358,16 @@ pub enum Statement {
     /// hand to DataFusion or refuse by name.
     Sql(Box<ast::Statement>),
     Session(SessionStatement),
-    CreateSecret { or_replace: bool, if_not_exists: bool, name: String, value: SecretInput },
-    AlterSecret { name: String, action: AlterSecret },
+    CreateSecret {
+        or_replace: bool,
+        if_not_exists: bool,
+        name: String,
+        value: SecretInput,
+    },
+    AlterSecret {
+        name: String,
+        action: AlterSecret,
+    },
     CreateSource {
         or_replace: bool,
         if_not_exists: bool,
@@ -308,8 +377,16 @@ pub enum Statement {
         type_position: usize,
         options: Vec<OptionEntry>,
     },
-    AlterSource { name: String, action: AlterSource },
-    ValidateSource { target: ValidateTarget, purposes: Vec<Purpose>, tables: Vec<TableName>, timeout: Option<Literal> },
+    AlterSource {
+        name: String,
+        action: AlterSource,
+    },
+    ValidateSource {
+        target: ValidateTarget,
+        purposes: Vec<Purpose>,
+        tables: Vec<TableName>,
+        timeout: Option<Literal>,
+    },
     CreateSinkTable {
         if_not_exists: bool,
         path: Path3,
@@ -320,14 +397,41 @@ pub enum Statement {
         options: Vec<OptionEntry>,
     },
     CreateSyncJob(Box<CreateSyncJob>),
-    AlterJob { name: String, action: AlterJob },
-    StartJob { name: String, /** Anything but a plain START is not built yet. */ from: Option<String> },
-    StopJob { name: String, savepoint: Option<String>, force: bool },
-    RunJob { name: String, for_time: Option<Literal> },
-    CancelRun { name: String, run: i64 },
-    RetryJob { name: String, what: RetryWhat },
-    WaitForJob { name: String, what: WaitFor, timeout: Option<Literal> },
-    RefreshMapping { name: String, tables: Vec<TableItem> },
+    AlterJob {
+        name: String,
+        action: AlterJob,
+    },
+    StartJob {
+        name: String,
+        /** Anything but a plain START is not built yet. */
+        from: Option<String>,
+    },
+    StopJob {
+        name: String,
+        savepoint: Option<String>,
+        force: bool,
+    },
+    RunJob {
+        name: String,
+        for_time: Option<Literal>,
+    },
+    CancelRun {
+        name: String,
+        run: i64,
+    },
+    RetryJob {
+        name: String,
+        what: RetryWhat,
+    },
+    WaitForJob {
+        name: String,
+        what: WaitFor,
+        timeout: Option<Literal>,
+    },
+    RefreshMapping {
+        name: String,
+        tables: Vec<TableItem>,
+    },
     Drop {
         kind: ObjectKind,
         if_exists: bool,
@@ -339,12 +443,28 @@ pub enum Statement {
         keep_slot: bool,
     },
     Show(Show),
-    Describe { kind: ObjectKind, name: ObjectName },
-    Comment { kind: ObjectKind, name: ObjectName, text: Option<String> },
+    Describe {
+        kind: ObjectKind,
+        name: ObjectName,
+    },
+    Comment {
+        kind: ObjectKind,
+        name: ObjectName,
+        text: Option<String>,
+    },
     /// EXPLAIN of a job.
-    ExplainJob { options: ExplainOptions, name: String },
+    ExplainJob {
+        options: ExplainOptions,
+        name: String,
+    },
     /// EXPLAIN of a CREATE SYNC JOB that is not run.
-    ExplainCreateJob { options: ExplainOptions, job: Box<CreateSyncJob> },
+    ExplainCreateJob {
+        options: ExplainOptions,
+        job: Box<CreateSyncJob>,
+    },
     /// Parsed, specified, not built yet: `what` names the statement or clause for the 0A000.
-    NotBuilt { what: String, position: usize },
+    NotBuilt {
+        what: String,
+        position: usize,
+    },
 }

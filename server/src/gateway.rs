@@ -40,7 +40,9 @@ impl Connectors {
     pub fn get(&self, name: &str) -> Result<&Arc<dyn Connector>> {
         self.0.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.0.keys().copied().collect();
-            let near = nearest(name, names.iter().copied()).map(|n| format!("Perhaps you meant \"{n}\". ")).unwrap_or_default();
+            let near = nearest(name, names.iter().copied())
+                .map(|n| format!("Perhaps you meant \"{n}\". "))
+                .unwrap_or_default();
             Error::new(ErrorKind::UndefinedObject, format!("source type \"{name}\" does not exist"))
                 .with_hint(format!("{near}Source types: {}. See: SHOW SOURCE TYPES;", names.join(", ")))
         })
@@ -167,8 +169,11 @@ pub fn check_usage(source: &Source, is_write: bool) -> Result<()> {
         return Ok(());
     }
     let verb = if is_write { "written" } else { "read" };
-    Err(Error::new(ErrorKind::Prerequisite, format!("source \"{}\" may not be {verb}: its usage is \"{usage}\"", source.name))
-        .with_hint(format!("ALTER SOURCE {} SET (usage = 'both');", catalog::quote_ident(&source.name))))
+    Err(Error::new(
+        ErrorKind::Prerequisite,
+        format!("source \"{}\" may not be {verb}: its usage is \"{usage}\"", source.name),
+    )
+    .with_hint(format!("ALTER SOURCE {} SET (usage = 'both');", catalog::quote_ident(&source.name))))
 }
 
 /// The value of the option `usage`.

@@ -100,7 +100,8 @@ impl Outcome {
         use arrow::array::{ArrayRef, StringArray};
         use std::sync::Arc;
         let columns: Vec<OutputColumn> = names.iter().map(|n| OutputColumn::text(n)).collect();
-        let schema = Arc::new(arrow::datatypes::Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
+        let schema =
+            Arc::new(arrow::datatypes::Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
         let arrays: Vec<ArrayRef> = (0..names.len())
             .map(|i| Arc::new(rows.iter().map(|r| r[i].as_deref()).collect::<StringArray>()) as ArrayRef)
             .collect();

@@ -306,7 +306,10 @@ impl Session {
     pub fn savepoint(&self, name: &str) -> Result<()> {
         let mut transaction = self.transaction.lock();
         if transaction.status == TransactionStatus::Idle {
-            return Err(Error::new(ErrorKind::Remote("25P01".into()), "SAVEPOINT can only be used in transaction blocks"));
+            return Err(Error::new(
+                ErrorKind::Remote("25P01".into()),
+                "SAVEPOINT can only be used in transaction blocks",
+            ));
         }
         let overlay = transaction.overlay.clone();
         transaction.savepoints.push((name.to_owned(), overlay));

@@ -100,8 +100,7 @@ impl Snapshot {
     /// The jobs that read or write a source.
     pub fn users_of_source(&self, name: &str) -> impl Iterator<Item = &Arc<Job>> {
         self.jobs.values().filter(move |j| {
-            self.mappings_of(j.id)
-                .any(|m| m.sink.source == name || m.source.as_ref().is_some_and(|s| s.source == name))
+            self.mappings_of(j.id).any(|m| m.sink.source == name || m.source.as_ref().is_some_and(|s| s.source == name))
                 || match &j.spec {
                     JobSpec::Sync(SyncSpec { target: SyncTarget::Tables { source, dest, .. }, .. }) => {
                         source == name || dest.source == name

@@ -71,7 +71,11 @@ pub struct SourceConfig {
 impl SourceConfig {
     /// The name as messages show it: `source "shop"`.
     pub fn label(&self) -> String {
-        if self.name.is_empty() { format!("source type \"{}\"", self.source_type) } else { format!("source \"{}\"", self.name) }
+        if self.name.is_empty() {
+            format!("source type \"{}\"", self.source_type)
+        } else {
+            format!("source \"{}\"", self.name)
+        }
     }
     /// Text, or the first of a list; secrets included.
     pub fn text(&self, option: &str) -> Option<&str> {

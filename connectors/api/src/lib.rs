@@ -17,13 +17,13 @@ pub use changes::{ChangeBatch, ChangeEvent, ChangeOp, ChangeStream};
 pub use connector::{
     Capabilities, Check, CheckRequest, ConfigValue, Connector, ConnectorInfo, DiscoverRequest, Purpose, SourceConfig,
 };
-pub use schema::{ColumnSchema, TableKind, TableSchema, TYPE_KEY, WIRE_KEY};
+pub use schema::{ColumnSchema, TYPE_KEY, TableKind, TableSchema, WIRE_KEY};
 pub use sink::{
     Accepted, CommitKey, CommitSummary, DeliveryGuarantee, Misfit, Sink, SinkColumn, TableCreation, TablePlan,
     TableTarget, TableWrite, TableWriter, TargetColumn, WriteInput,
 };
-pub use source::{BatchStream, RawChunk,
-    ColumnFormat, FilterPushdown, RawFormat, RawStream, ReadProgress, Snapshot, SnapshotRequest, Source, Split,
-    SplitGoal, TableRead,
+pub use source::{
+    BatchStream, ColumnFormat, FilterPushdown, RawChunk, RawFormat, RawStream, ReadProgress, Snapshot, SnapshotRequest,
+    Source, Split, SplitGoal, TableRead,
 };
 pub use table::{RemoteTable, SnapshotScanExec, SnapshotSlot, to_datafusion};

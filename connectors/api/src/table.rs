@@ -226,8 +226,7 @@ impl fmt::Debug for SnapshotScanExec {
 
 impl DisplayAs for SnapshotScanExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let columns: Vec<&str> =
-            self.read.columns.iter().map(|&c| self.read.table.columns[c].name.as_str()).collect();
+        let columns: Vec<&str> = self.read.columns.iter().map(|&c| self.read.table.columns[c].name.as_str()).collect();
         write!(f, "SnapshotScanExec: table={}, columns=[{}]", self.read.table.name, columns.join(", "))?;
         if !self.read.filters.is_empty() {
             write!(f, ", pushed filter={}", self.read.filters.join(" AND "))?;

@@ -7,9 +7,9 @@ use catalog::{Position, Result, TableName};
 use connector_api::conformance::memory::MemorySystem;
 use connector_api::conformance::{sink, source};
 use connector_api::{
-    Accepted, BatchStream, ChangeEvent, ChangeStream, CommitKey, CommitSummary, DeliveryGuarantee, FilterPushdown, RawChunk,
-    RawFormat, RawStream, Sink, Snapshot, SnapshotRequest, Source, Split, SplitGoal, TablePlan, TableRead, TableSchema,
-    TableTarget, TableWrite, TableWriter,
+    Accepted, BatchStream, ChangeEvent, ChangeStream, CommitKey, CommitSummary, DeliveryGuarantee, FilterPushdown,
+    RawChunk, RawFormat, RawStream, Sink, Snapshot, SnapshotRequest, Source, Split, SplitGoal, TablePlan, TableRead,
+    TableSchema, TableTarget, TableWrite, TableWriter,
 };
 use datafusion::logical_expr::Expr;
 use futures::StreamExt;

@@ -7,7 +7,9 @@ use catalog::{ErrorKind, Lineage, Position, WriteMode};
 use connector_api::conformance::doubles::{Fault, FaultySink, FaultySource, SinkOperation, SourceOperation};
 use connector_api::conformance::memory::{MemorySystem, RowChange};
 use connector_api::conformance::sink::target;
-use connector_api::{ChangeEvent, CommitKey, Sink, SnapshotRequest, Source, SplitGoal, TableRead, TableWrite, TableWriter, WriteInput};
+use connector_api::{
+    ChangeEvent, CommitKey, Sink, SnapshotRequest, Source, SplitGoal, TableRead, TableWrite, TableWriter, WriteInput,
+};
 use futures::{StreamExt, TryStreamExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -129,8 +131,7 @@ async fn a_read_breaks_in_the_middle_and_ends() {
     let source = FaultySource::new(system.source());
     let schema = system.schema(&name("many")).unwrap();
     let read = TableRead::all(schema.clone());
-    let snapshot =
-        source.open_snapshot(SnapshotRequest { tables: vec![schema], connections_max: 1 }).await.unwrap();
+    let snapshot = source.open_snapshot(SnapshotRequest { tables: vec![schema], connections_max: 1 }).await.unwrap();
     let splits = snapshot.splits(&read, ONE).await.unwrap();
     source.faults().queue_after(SourceOperation::NextBatch, 2, Fault::Refused(ErrorKind::ConnectionLost));
     let items: Vec<_> = snapshot.read(&read, &splits[0]).await.unwrap().collect().await;

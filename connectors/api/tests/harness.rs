@@ -71,7 +71,10 @@ impl SourceHarness for MemoryHarness {
         let rows = self.system.rows(name)?;
         let mut changes = vec![RowChange::Insert(row(number, Some("new")))];
         if let [first, second, third, ..] = rows.as_slice() {
-            changes.push(RowChange::Update { key: key(first), row: vec![first[0].clone(), Some(format!("changed {number}"))] });
+            changes.push(RowChange::Update {
+                key: key(first),
+                row: vec![first[0].clone(), Some(format!("changed {number}"))],
+            });
             changes.push(RowChange::Update { key: key(second), row: row(number + 1, None) });
             changes.push(RowChange::Delete { key: key(third) });
         }

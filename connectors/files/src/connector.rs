@@ -104,13 +104,7 @@ fn of_error(name: &str, error: &Error, elapsed: Duration) -> Check {
         Some(detail) => format!("{}: {detail}", error.message()),
         None => error.message().to_owned(),
     };
-    Check {
-        name: name.to_owned(),
-        status: CheckStatus::Fail,
-        message,
-        hint: error.hint().map(str::to_owned),
-        elapsed,
-    }
+    Check { name: name.to_owned(), status: CheckStatus::Fail, message, hint: error.hint().map(str::to_owned), elapsed }
 }
 
 /// Looks without changing anything: rights are asked for, not tried.
@@ -142,13 +136,17 @@ fn checks(settings: &Settings, request: &CheckRequest) -> Vec<Check> {
     }
     if wants(Purpose::Read) && root.is_dir() {
         let started = Instant::now();
-        add("readable", started, match client::may(root, libc::R_OK | libc::X_OK) {
-            Ok(()) => (CheckStatus::Pass, format!("{shown} can be read"), None),
-            Err(error) => {
-                let hint = Some(format!("chmod u+rx {shown}"));
-                (CheckStatus::Fail, format!("{shown} cannot be read: {error}"), hint)
-            }
-        });
+        add(
+            "readable",
+            started,
+            match client::may(root, libc::R_OK | libc::X_OK) {
+                Ok(()) => (CheckStatus::Pass, format!("{shown} can be read"), None),
+                Err(error) => {
+                    let hint = Some(format!("chmod u+rx {shown}"));
+                    (CheckStatus::Fail, format!("{shown} cannot be read: {error}"), hint)
+                }
+            },
+        );
     }
     if request.purposes.contains(&Purpose::Capture) {
         let hint = Some("Use MODE FULL.".to_owned());
@@ -183,36 +181,48 @@ fn checks(settings: &Settings, request: &CheckRequest) -> Vec<Check> {
 fn write_checks(nearest: &Path, add: &mut impl FnMut(&str, Instant, (CheckStatus, String, Option<String>))) {
     let shown = nearest.display();
     let started = Instant::now();
-    add("writable", started, match client::may(nearest, libc::W_OK | libc::X_OK) {
-        Ok(()) => (CheckStatus::Pass, format!("{shown} can be written"), None),
-        Err(error) => {
-            let hint = Some(format!("chmod u+wx {shown}"));
-            (CheckStatus::Fail, format!("{shown} cannot be written: {error}"), hint)
-        }
-    });
+    add(
+        "writable",
+        started,
+        match client::may(nearest, libc::W_OK | libc::X_OK) {
+            Ok(()) => (CheckStatus::Pass, format!("{shown} can be written"), None),
+            Err(error) => {
+                let hint = Some(format!("chmod u+wx {shown}"));
+                (CheckStatus::Fail, format!("{shown} cannot be written: {error}"), hint)
+            }
+        },
+    );
     let started = Instant::now();
-    add("space", started, match client::space(nearest) {
-        Ok(space) if space.is_read_only => {
-            let hint = Some(format!("mount -o remount,rw {shown}"));
-            (CheckStatus::Fail, "the file system is read-only".to_owned(), hint)
-        }
-        Ok(space) => {
-            let mebibytes = space.bytes_free >> 20 << 20;
-            let message = format!("{} free", format_size(mebibytes));
-            let is_little = space.bytes_free < BYTES_FREE_MIN;
-            let status = if is_little { CheckStatus::Warn } else { CheckStatus::Pass };
-            (status, message, is_little.then(|| "A full disk stops the job; nothing of it stays.".to_owned()))
-        }
-        Err(error) => (CheckStatus::Warn, format!("free space is unknown: {error}"), None),
-    });
+    add(
+        "space",
+        started,
+        match client::space(nearest) {
+            Ok(space) if space.is_read_only => {
+                let hint = Some(format!("mount -o remount,rw {shown}"));
+                (CheckStatus::Fail, "the file system is read-only".to_owned(), hint)
+            }
+            Ok(space) => {
+                let mebibytes = space.bytes_free >> 20 << 20;
+                let message = format!("{} free", format_size(mebibytes));
+                let is_little = space.bytes_free < BYTES_FREE_MIN;
+                let status = if is_little { CheckStatus::Warn } else { CheckStatus::Pass };
+                (status, message, is_little.then(|| "A full disk stops the job; nothing of it stays.".to_owned()))
+            }
+            Err(error) => (CheckStatus::Warn, format!("free space is unknown: {error}"), None),
+        },
+    );
     let started = Instant::now();
-    add("exchange", started, match client::exchanging_file_system(nearest) {
-        Ok(Some(name)) => (CheckStatus::Pass, format!("{name} replaces a folder at once"), None),
-        Ok(None) => {
-            let message = "it is not known whether the file system can exchange two folders at once".to_owned();
-            let hint = "WRITE OVERWRITE of a table that exists fails where it cannot; ext4, xfs and btrfs can.";
-            (CheckStatus::Warn, message, Some(hint.to_owned()))
-        }
-        Err(error) => (CheckStatus::Warn, format!("the file system is unknown: {error}"), None),
-    });
+    add(
+        "exchange",
+        started,
+        match client::exchanging_file_system(nearest) {
+            Ok(Some(name)) => (CheckStatus::Pass, format!("{name} replaces a folder at once"), None),
+            Ok(None) => {
+                let message = "it is not known whether the file system can exchange two folders at once".to_owned();
+                let hint = "WRITE OVERWRITE of a table that exists fails where it cannot; ext4, xfs and btrfs can.";
+                (CheckStatus::Warn, message, Some(hint.to_owned()))
+            }
+            Err(error) => (CheckStatus::Warn, format!("the file system is unknown: {error}"), None),
+        },
+    );
 }

@@ -152,9 +152,7 @@ fn positive(config: &SourceConfig, option: &str) -> Result<Option<u64>> {
 fn boolean(config: &SourceConfig, option: &str, default: bool) -> Result<bool> {
     match config.text(option) {
         None => Ok(default),
-        Some(text) => {
-            catalog::option::parse_bool(text).ok_or_else(|| bad_value(option, text, "Use true or false."))
-        }
+        Some(text) => catalog::option::parse_bool(text).ok_or_else(|| bad_value(option, text, "Use true or false.")),
     }
 }
 

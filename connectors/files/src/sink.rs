@@ -94,10 +94,9 @@ pub(crate) fn resolve(settings: &Settings, target: &TableTarget) -> Result<Resol
         let message = format!("The table has {format} files and the source writes {}.", settings.format.word());
         misfits.push(misfit(None, message));
     }
-    let may_create = !matches!(
-        target.creation,
-        TableCreation::MustExist | TableCreation::Shape { shape: SinkShape::Existing, .. }
-    ) && word("auto_create").and_then(parse_bool) != Some(false);
+    let may_create =
+        !matches!(target.creation, TableCreation::MustExist | TableCreation::Shape { shape: SinkShape::Existing, .. })
+            && word("auto_create").and_then(parse_bool) != Some(false);
     if !has_files && !may_create {
         misfits.push(misfit(None, format!("No data file is in {}, and it is not to be made.", place.folder.display())));
     }
@@ -203,8 +202,7 @@ fn arrange(target: &TableTarget, wanted: Wanted, misfits: &mut Vec<Misfit>) -> (
                     );
                     misfits.push(misfit(Some(field.name()), message));
                 } else if !field.is_nullable() && column.is_nullable {
-                    let message =
-                        format!("Column \"{}\" is not null in the files and NULL may arrive.", field.name());
+                    let message = format!("Column \"{}\" is not null in the files and NULL may arrive.", field.name());
                     misfits.push(misfit(Some(field.name()), message));
                 }
             }

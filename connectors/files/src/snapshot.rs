@@ -123,9 +123,12 @@ fn fix(settings: &Settings, name: &TableName, files_left: &mut usize) -> Result<
     for _ in 0..LISTINGS_MAX {
         let place = table::locate(&settings.root, name)?;
         if place.files.is_empty() {
-            return Err(Error::new(ErrorKind::UndefinedTable, format!("table {name} does not exist in {}", settings.label))
-                .with_detail(format!("No data file is in {}.", place.folder.display()))
-                .with_table(&name.schema, &name.table));
+            return Err(Error::new(
+                ErrorKind::UndefinedTable,
+                format!("table {name} does not exist in {}", settings.label),
+            )
+            .with_detail(format!("No data file is in {}.", place.folder.display()))
+            .with_table(&name.schema, &name.table));
         }
         place.format(name)?;
         let mut files = Vec::with_capacity(place.files.len());
@@ -144,8 +147,7 @@ fn fix(settings: &Settings, name: &TableName, files_left: &mut usize) -> Result<
             && again.files.iter().zip(&files).all(|(a, (b, _))| a.name == b.name && a.identity == b.identity);
         if is_same {
             *files_left = files_left.saturating_sub(files.len());
-            let fixed =
-                files.into_iter().map(|(file, handle)| FixedFile { file, handle, metadata: OnceLock::new() });
+            let fixed = files.into_iter().map(|(file, handle)| FixedFile { file, handle, metadata: OnceLock::new() });
             return Ok(fixed.collect());
         }
     }
@@ -360,10 +362,13 @@ impl ReadJob {
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(|error| {
-            Error::new(ErrorKind::TypeMismatch, format!("the files of table {} do not fit its columns", self.read.table.name))
-                .with_detail(format!("The reader said: {error}."))
-                .with_hint("Somebody may have changed the files since the table was looked at; look again.")
-                .with_source(error)
+            Error::new(
+                ErrorKind::TypeMismatch,
+                format!("the files of table {} do not fit its columns", self.read.table.name),
+            )
+            .with_detail(format!("The reader said: {error}."))
+            .with_hint("Somebody may have changed the files since the table was looked at; look again.")
+            .with_source(error)
         })?;
         let batch = batch.slice(0, rows_given);
         self.rows_left -= rows_given as u64;
@@ -494,9 +499,7 @@ impl ReadJob {
     }
 
     fn is_due(&self, rows: &TextRows) -> bool {
-        rows.lines.len() >= BATCH_ROWS_MAX
-            || rows.bytes >= BATCH_BYTES_MAX
-            || rows.lines.len() as u64 >= self.rows_left
+        rows.lines.len() >= BATCH_ROWS_MAX || rows.bytes >= BATCH_BYTES_MAX || rows.lines.len() as u64 >= self.rows_left
     }
 
     /// Gives the collected texts their types and sends them.
@@ -530,7 +533,8 @@ impl ReadJob {
 
 /// Converts a file's column to the table's type, exactly.
 fn convert(column: &ArrayRef, to: &arrow::datatypes::DataType) -> Result<ArrayRef, String> {
-    let plain = types::stored_type(column.data_type()).ok_or_else(|| format!("Type {} cannot be read.", column.data_type()))?;
+    let plain =
+        types::stored_type(column.data_type()).ok_or_else(|| format!("Type {} cannot be read.", column.data_type()))?;
     let column = types::convert(column, &plain).map_err(|error| format!("The reader said: {error}."))?;
     types::convert(&column, to).map_err(|error| format!("The reader said: {error}."))
 }
@@ -550,7 +554,8 @@ impl CsvStyle {
             if let Some(word) = schema.metadata().get(crate::write::CSV_HEADER_KEY) {
                 style.has_header = word == "true";
             }
-            if let Some(&byte) = schema.metadata().get(crate::write::CSV_DELIMITER_KEY).and_then(|d| d.as_bytes().first())
+            if let Some(&byte) =
+                schema.metadata().get(crate::write::CSV_DELIMITER_KEY).and_then(|d| d.as_bytes().first())
             {
                 style.delimiter = byte;
             }

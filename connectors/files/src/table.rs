@@ -126,12 +126,9 @@ fn locate_once(root: &Path, name: &TableName) -> Result<(Place, bool)> {
             match fs::metadata(&path) {
                 Ok(metadata) if metadata.is_file() => {
                     if !place.files.is_empty() {
-                        return Err(Error::new(
-                            ErrorKind::Prerequisite,
-                            format!("table {name} is more than one file"),
-                        )
-                        .with_detail(format!("\"{}\" and \"{file_name}\" are both there.", place.files[0].name))
-                        .with_hint("Rename one of them."));
+                        return Err(Error::new(ErrorKind::Prerequisite, format!("table {name} is more than one file"))
+                            .with_detail(format!("\"{}\" and \"{file_name}\" are both there.", place.files[0].name))
+                            .with_hint("Rename one of them."));
                     }
                     place.files.extend(data_file(path, &file_name, &metadata));
                     place.is_single_file = true;

@@ -23,7 +23,9 @@ pub fn stored_type(data_type: &DataType) -> Option<DataType> {
         Time32(unit) => Time32(*unit),
         Timestamp(TimeUnit::Second, zone) => Timestamp(TimeUnit::Millisecond, zone.clone()),
         Timestamp(unit, zone) => Timestamp(*unit, zone.clone()),
-        Decimal32(precision, scale) | Decimal64(precision, scale) | Decimal128(precision, scale)
+        Decimal32(precision, scale)
+        | Decimal64(precision, scale)
+        | Decimal128(precision, scale)
         | Decimal256(precision, scale) => {
             // Parquet has no negative scale; the same values fit with more digits.
             let digits = i16::from(*precision) - i16::from((*scale).min(0));
@@ -119,7 +121,9 @@ fn arrow_word(data_type: &DataType) -> String {
         UInt64 => "numeric(20,0)".to_owned(),
         Float16 | Float32 => "real".to_owned(),
         Float64 => "double precision".to_owned(),
-        Decimal32(precision, scale) | Decimal64(precision, scale) | Decimal128(precision, scale)
+        Decimal32(precision, scale)
+        | Decimal64(precision, scale)
+        | Decimal128(precision, scale)
         | Decimal256(precision, scale) => format!("numeric({precision},{scale})"),
         Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => "bytea".to_owned(),
         Date32 => "date".to_owned(),

@@ -281,17 +281,20 @@ fn connect_error(config: &SourceConfig, error: tokio_postgres::Error) -> Error {
             // The second is what the driver says when a connection ends within what should be a message.
             kind if !is_tls_error(&error)
                 && (matches!(kind, Io::InvalidData | Io::InvalidInput)
-                    || cause.to_string() == "bytes remaining on stream") => Error::new(
-                ErrorKind::ProtocolViolation,
-                format!(
-                    "{}:{} does not answer like a PostgreSQL server for {}",
-                    host(config),
-                    port(config),
-                    config.label()
-                ),
-            )
-            .with_hint("Check host and port.")
-            .with_source(error),
+                    || cause.to_string() == "bytes remaining on stream") =>
+            {
+                Error::new(
+                    ErrorKind::ProtocolViolation,
+                    format!(
+                        "{}:{} does not answer like a PostgreSQL server for {}",
+                        host(config),
+                        port(config),
+                        config.label()
+                    ),
+                )
+                .with_hint("Check host and port.")
+                .with_source(error)
+            }
             Io::UnexpectedEof => unreachable_error(config)
                 .with_detail("What listens there closed the connection before it had answered.")
                 .with_source(error),

@@ -158,7 +158,10 @@ pub(crate) fn written_columns(columns: &[ColumnDef]) -> Vec<NewColumn> {
 }
 
 /// ADD COLUMNS: those that arrive are plain columns, the others get their expression as DEFAULT.
-pub(crate) fn added_columns<'a>(added: &'a [AddedColumn], arriving: &'a [TargetColumn]) -> impl Iterator<Item = NewColumn> + 'a {
+pub(crate) fn added_columns<'a>(
+    added: &'a [AddedColumn],
+    arriving: &'a [TargetColumn],
+) -> impl Iterator<Item = NewColumn> + 'a {
     added.iter().map(move |column| NewColumn {
         name: column.name.clone(),
         data_type: column.data_type.clone(),
@@ -210,7 +213,9 @@ pub(crate) fn arrow_type(data_type: &DataType) -> String {
         | DataType::Decimal64(precision, scale)
         | DataType::Decimal128(precision, scale)
         | DataType::Decimal256(precision, scale) => decimal_type(*precision, *scale),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "bytea".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "bytea".to_owned()
+        }
         DataType::Date32 => "date".to_owned(),
         DataType::Date64 | DataType::Timestamp(_, None) => "timestamp without time zone".to_owned(),
         DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),

@@ -324,7 +324,10 @@ fn reject_error(table: &TableName, field: &Field, reject: Reject) -> Error {
         .with_hint(view_hint(table, name)),
         Reject::Range => Error::new(
             ErrorKind::NumericRange,
-            format!("column \"{name}\" of table {table} has a value outside the range of {}", type_words(field.data_type())),
+            format!(
+                "column \"{name}\" of table {table} has a value outside the range of {}",
+                type_words(field.data_type())
+            ),
         )
         .with_hint(view_hint(table, name)),
     };

@@ -3,8 +3,8 @@
 //! What one cell looks like is in `sink::value`; here are columns, rows, chunks and errors that name
 //! column and row. Columns that carry the source's wire bytes are copied as they are.
 
-use crate::sink::numeric::NumericLimit;
 use crate::sink::cell::CellError;
+use crate::sink::numeric::NumericLimit;
 use crate::sink::value::Column;
 use crate::types::numeric_modifier;
 use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder, new_empty_array};
@@ -64,7 +64,10 @@ pub(crate) enum ColumnType {
     Timestamptz,
     Interval,
     /// One-dimensional array of a type that is not Other.
-    Array { element_oid: u32, element: Box<ColumnType> },
+    Array {
+        element_oid: u32,
+        element: Box<ColumnType>,
+    },
     /// Only the server reads its text.
     Other,
 }
@@ -120,7 +123,9 @@ impl ColumnType {
             DataType::Float16 | DataType::Float32 => Self::Float4,
             DataType::Float64 => Self::Float8,
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Text,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Self::Bytea,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                Self::Bytea
+            }
             DataType::Date32 => Self::Date,
             DataType::Date64 | DataType::Timestamp(_, None) => Self::Timestamp,
             DataType::Timestamp(_, Some(_)) => Self::Timestamptz,
@@ -202,8 +207,7 @@ impl RowEncoder {
                     encodes(field.data_type(), &column.column_type)
                 }
                 // A column of a staging table that takes the text.
-                (false, CopyFormat::Binary)
-                | (false, CopyFormat::Text) => has_text(field.data_type()),
+                (false, CopyFormat::Binary) | (false, CopyFormat::Text) => has_text(field.data_type()),
             };
             if !is_possible {
                 return Err(Error::new(
@@ -242,7 +246,12 @@ impl RowEncoder {
 
     /// A cursor over a prepared batch that starts at `row`. `rows_before` is how many rows of the load
     /// came before the batch, for errors.
-    pub(crate) fn cursor<'a>(&'a self, batch: &'a PreparedBatch, row: usize, rows_before: u64) -> Result<RowCursor<'a>> {
+    pub(crate) fn cursor<'a>(
+        &'a self,
+        batch: &'a PreparedBatch,
+        row: usize,
+        rows_before: u64,
+    ) -> Result<RowCursor<'a>> {
         let columns = batch
             .arrays
             .iter()
@@ -265,7 +274,15 @@ impl RowEncoder {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(RowCursor { encoder: self, arrays: &batch.arrays, columns, row, rows: batch.rows, rows_before, text: vec![] })
+        Ok(RowCursor {
+            encoder: self,
+            arrays: &batch.arrays,
+            columns,
+            row,
+            rows: batch.rows,
+            rows_before,
+            text: vec![],
+        })
     }
 }
 
@@ -345,7 +362,10 @@ impl RowCursor<'_> {
         let name = &encoder.columns[column].name;
         let row_key = self.row_key();
         Error::new(error.kind, format!("{} in column \"{name}\" of table {}", error.text, encoder.table))
-            .with_detail(format!("The row is {row_key}; it is row {} of the load.", self.rows_before + self.row as u64 + 1))
+            .with_detail(format!(
+                "The row is {row_key}; it is row {} of the load.",
+                self.rows_before + self.row as u64 + 1
+            ))
             .with_table(&encoder.table.schema, &encoder.table.table)
             .with_column(name)
             .with_row_key(row_key)
@@ -425,7 +445,8 @@ fn prepare(array: &ArrayRef, field: &Field, to: &ColumnType) -> Result<ArrayRef>
     match unpacked(data_type) {
         None => Ok(array.clone()),
         Some(plain) => cast(array, &plain).map_err(|error| {
-            Error::internal(format!("column \"{}\" of type {data_type} cannot be unpacked", field.name())).with_source(error)
+            Error::internal(format!("column \"{}\" of type {data_type} cannot be unpacked", field.name()))
+                .with_source(error)
         }),
     }
 }

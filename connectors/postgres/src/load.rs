@@ -6,7 +6,9 @@
 
 use crate::client::{Client, connect};
 use crate::ddl;
-use crate::encode::{BINARY_HEADER, BINARY_TRAILER, ColumnType, CopyFormat, EncodeColumn, PreparedBatch, RowEncoder, encodes};
+use crate::encode::{
+    BINARY_HEADER, BINARY_TRAILER, ColumnType, CopyFormat, EncodeColumn, PreparedBatch, RowEncoder, encodes,
+};
 use crate::sink::copy_error::{copy_error, statement_error};
 use crate::sink::plan::{COPY_BINARY, LayoutColumn, Origin, Planned, check, plan};
 use crate::sink::position;
@@ -17,7 +19,8 @@ use bytes::{Bytes, BytesMut};
 use catalog::definition::SinkShape;
 use catalog::{Error, ErrorKind, Position, Result, TableName, WriteMode, quote_ident};
 use connector_api::{
-    Accepted, CommitKey, CommitSummary, RawChunk, SourceConfig, TableCreation, TableWrite, TableWriter, WIRE_KEY, WriteInput,
+    Accepted, CommitKey, CommitSummary, RawChunk, SourceConfig, TableCreation, TableWrite, TableWriter, WIRE_KEY,
+    WriteInput,
 };
 use futures::SinkExt;
 use std::pin::Pin;
@@ -175,7 +178,10 @@ async fn prepare(client: &Client, write: &TableWrite) -> Result<Prepared> {
         planned = plan(client, target).await?;
         check(&planned, target)?;
         if planned.origin != Origin::Existing {
-            return Err(Error::new(ErrorKind::Remote("40001".to_owned()), format!("table {name} was dropped meanwhile")));
+            return Err(Error::new(
+                ErrorKind::Remote("40001".to_owned()),
+                format!("table {name} was dropped meanwhile"),
+            ));
         }
     }
     if planned.has_triggers {
@@ -206,7 +212,8 @@ async fn prepare(client: &Client, write: &TableWrite) -> Result<Prepared> {
     };
     // Frozen rows need no second write by vacuum. They must not become visible with a savepoint's end
     // but with the table, so the table has to be of this transaction itself.
-    let is_frozen = is_new && !is_staged && !write.tolerates_bad_rows && !planned.is_partitioned && !planned.has_triggers;
+    let is_frozen =
+        is_new && !is_staged && !write.tolerates_bad_rows && !planned.is_partitioned && !planned.has_triggers;
     let encoder = match &write.input {
         WriteInput::Arrow(schema) => Some(encoder(write, &planned, schema, format, &casts)?),
         WriteInput::Raw(_) => None,
@@ -225,10 +232,7 @@ async fn prepare(client: &Client, write: &TableWrite) -> Result<Prepared> {
 /// of extensions are found as the user wrote them.
 async fn run_ddl(client: &Client, write: &TableWrite, planned: &Planned) -> Result<()> {
     let name = &write.target.name;
-    let path = format!(
-        "SET LOCAL search_path = {}, public, pg_temp",
-        catalog::name::force_quote_ident(&name.schema)
-    );
+    let path = format!("SET LOCAL search_path = {}, public, pg_temp", catalog::name::force_quote_ident(&name.schema));
     run(client, name, "set the search path", &path).await?;
     let doing = format!("create table {name}");
     let is_text = matches!(&write.target.creation, TableCreation::Shape { shape: SinkShape::Ddl { .. }, .. });
@@ -388,7 +392,9 @@ async fn run(client: &Client, name: &TableName, doing: &str, statement: &str) ->
 impl Load {
     fn check_open(&self) -> Result<()> {
         match self.is_broken {
-            true => Err(Error::internal(format!("the write of table {} failed before and can only be given up", self.name))),
+            true => {
+                Err(Error::internal(format!("the write of table {} failed before and can only be given up", self.name)))
+            }
             false => Ok(()),
         }
     }
@@ -543,8 +549,10 @@ impl Load {
     /// Replaces `row 17`, all that the server can say, by the row's key.
     fn name_row(&self, error: Error, input: &Piece<'_>, rows_before: u64) -> Error {
         let (Piece::Batch(prepared, _), Input::Arrow(encoder)) = (input, &self.input) else { return error };
-        let number = error.row_key().and_then(|key| key.strip_prefix("row ")).and_then(|number| number.parse::<u64>().ok());
-        let row = number.and_then(|number| number.checked_sub(rows_before + 1)).and_then(|row| usize::try_from(row).ok());
+        let number =
+            error.row_key().and_then(|key| key.strip_prefix("row ")).and_then(|number| number.parse::<u64>().ok());
+        let row =
+            number.and_then(|number| number.checked_sub(rows_before + 1)).and_then(|row| usize::try_from(row).ok());
         match (row, encoder.cursor(prepared, 0, rows_before)) {
             (Some(row), Ok(mut cursor)) => {
                 let key = cursor.row_key_at(row);
@@ -692,7 +700,9 @@ impl Load {
         self.is_broken = true;
         match tokio::time::timeout(ROLLBACK_TIME, self.client.batch_execute("ROLLBACK")).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(table = %self.name, error = %error, "the rollback found the connection gone"),
+            Ok(Err(error)) => {
+                tracing::debug!(table = %self.name, error = %error, "the rollback found the connection gone")
+            }
             Err(_) => tracing::debug!(table = %self.name, "the rollback took too long and the connection is cut"),
         }
     }

@@ -18,7 +18,9 @@ use crate::client::connect;
 use crate::load;
 use async_trait::async_trait;
 use catalog::{Result, TableName};
-use connector_api::{CommitKey, DeliveryGuarantee, Sink, SourceConfig, TablePlan, TableTarget, TableWrite, TableWriter};
+use connector_api::{
+    CommitKey, DeliveryGuarantee, Sink, SourceConfig, TablePlan, TableTarget, TableWrite, TableWriter,
+};
 use std::sync::Arc;
 
 /// The sink of one source. It holds no connection: every method makes its own.

@@ -194,10 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn discovery_lists_the_eight_tables_and_describes_what_is_asked() {
-        let list = SampleConnector
-            .discover(&config(&[]), &DiscoverRequest::List { schemas: vec![] })
-            .await
-            .unwrap();
+        let list = SampleConnector.discover(&config(&[]), &DiscoverRequest::List { schemas: vec![] }).await.unwrap();
         assert_eq!(list.len(), 8);
         assert!(list.iter().all(|table| table.columns.is_empty() && table.rows_estimate.is_some()));
         let none = SampleConnector
@@ -206,8 +203,7 @@ mod tests {
             .unwrap();
         assert!(none.is_empty());
         let tables = vec![TableName::new("tpch", "lineitem"), TableName::new("tpch", "nowhere")];
-        let described =
-            SampleConnector.discover(&config(&[]), &DiscoverRequest::Describe { tables }).await.unwrap();
+        let described = SampleConnector.discover(&config(&[]), &DiscoverRequest::Describe { tables }).await.unwrap();
         assert_eq!(described.len(), 1);
         assert_eq!(described[0].primary_key, ["l_orderkey", "l_linenumber"]);
         assert_eq!(described[0].columns[5].data_type, "numeric(15,2)");

@@ -170,7 +170,9 @@ fn shape(batch: RecordBatch, read: &TableRead, schema: &SchemaRef, rows_max: u64
         columns.push(match (column.data_type(), field.data_type()) {
             (from, to) if from == to => column.clone(),
             (_, to @ DataType::Utf8) => cast(column, to).map_err(failed)?,
-            (from, to) => return Err(Error::internal(format!("the sample source generated {from} where {to} was due"))),
+            (from, to) => {
+                return Err(Error::internal(format!("the sample source generated {from} where {to} was due")));
+            }
         });
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));

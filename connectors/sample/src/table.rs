@@ -254,8 +254,10 @@ impl Table {
         macro_rules! generate {
             ($arrow:ident, $generator:ident) => {
                 Box::new(
-                    $arrow::new($generator::new_with_distributions_and_text_pool(factor, part, part_count, words, pool))
-                        .with_batch_size(BATCH_ROWS),
+                    $arrow::new($generator::new_with_distributions_and_text_pool(
+                        factor, part, part_count, words, pool,
+                    ))
+                    .with_batch_size(BATCH_ROWS),
                 )
             };
         }

@@ -20,7 +20,8 @@ impl SourceHarness for Sample {
     }
     async fn tables(&self) -> Vec<KnownTable> {
         let list = DiscoverRequest::List { schemas: vec![] };
-        let names = SampleConnector.discover(&self.config, &list).await.expect("a list").into_iter().map(|table| table.name);
+        let names =
+            SampleConnector.discover(&self.config, &list).await.expect("a list").into_iter().map(|table| table.name);
         let request = DiscoverRequest::Describe { tables: names.collect() };
         let tables = SampleConnector.discover(&self.config, &request).await.expect("the tables");
         tables

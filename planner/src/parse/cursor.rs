@@ -97,7 +97,9 @@ impl<'a> Cursor<'a> {
         let error = self.expected(&format!("one of: {}", words.join(", ")));
         let given = self.word(0);
         match nearest(&given, words.iter().flat_map(|w| w.split(' ').take(1))) {
-            Some(near) if !given.is_empty() && near != given => error.with_hint(format!("Perhaps you meant \"{near}\".")),
+            Some(near) if !given.is_empty() && near != given => {
+                error.with_hint(format!("Perhaps you meant \"{near}\"."))
+            }
             _ => error,
         }
     }
@@ -543,7 +545,9 @@ impl<'a> Cursor<'a> {
             }
         };
         let (text, place) = match message.rsplit_once(" at Line: ") {
-            Some((text, place)) => (text, place.split_once(", Column: ").and_then(|(l, c)| Some((l.parse().ok()?, c.parse().ok()?)))),
+            Some((text, place)) => {
+                (text, place.split_once(", Column: ").and_then(|(l, c)| Some((l.parse().ok()?, c.parse().ok()?))))
+            }
             None => (message.as_str(), None),
         };
         let place: Option<(u64, u64)> = place;

@@ -80,7 +80,10 @@ pub(super) fn check(lexed: &Lexed<'_>, range: Range<usize>) -> Result<usize> {
         if !level.values && !level.in_values {
             counted += 1;
             if counted > TOKENS_MAX {
-                return Err(too_complex(format!("It has more than {TOKENS_MAX} words and signs outside VALUES."), position));
+                return Err(too_complex(
+                    format!("It has more than {TOKENS_MAX} words and signs outside VALUES."),
+                    position,
+                ));
             }
         }
 
@@ -129,7 +132,8 @@ pub(super) fn check(lexed: &Lexed<'_>, range: Range<usize>) -> Result<usize> {
                 }
                 "FROM" => {
                     // IS DISTINCT FROM begins no list of relations.
-                    let distinct = i > range.start && word_of(&lexed.tokens[i - 1].token).as_deref() == Some("DISTINCT");
+                    let distinct =
+                        i > range.start && word_of(&lexed.tokens[i - 1].token).as_deref() == Some("DISTINCT");
                     if !distinct {
                         level.end_of_expression();
                         level.joins = true;
@@ -183,7 +187,10 @@ pub(super) fn check(lexed: &Lexed<'_>, range: Range<usize>) -> Result<usize> {
                     let nesting = level.nesting + prefix;
                     deepest = deepest.max(nesting);
                     if nesting > NESTING_MAX {
-                        return Err(too_complex(format!("It is nested more than {NESTING_MAX} levels deep."), position));
+                        return Err(too_complex(
+                            format!("It is nested more than {NESTING_MAX} levels deep."),
+                            position,
+                        ));
                     }
                 }
                 operand = false;

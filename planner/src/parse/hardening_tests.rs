@@ -37,7 +37,11 @@ fn what_is_too_deep_is_refused_before_it_is_parsed() {
         too_complex(&format!("SELECT a{}", "[1]".repeat(2_000)));
         too_complex(&format!("SELECT {}", "1, ".repeat(150_000)));
         // Chains that hide behind one another's parentheses add up.
-        too_complex(&(0..5).fold("1".to_owned(), |inner, _| format!("({inner}){}", "+1".repeat(150))).replacen('(', "SELECT (", 1));
+        too_complex(
+            &(0..5)
+                .fold("1".to_owned(), |inner, _| format!("({inner}){}", "+1".repeat(150)))
+                .replacen('(', "SELECT (", 1),
+        );
     });
 }
 
@@ -56,10 +60,18 @@ fn what_is_large_and_flat_is_parsed() {
             format!("SELECT {}a", "a + 1, ".repeat(10_000)),
             format!("SELECT CASE {} END", "WHEN a = 1 THEN 2 ".repeat(1_000)),
             format!("SELECT '{}'", "x".repeat(1 << 20)),
-            format!("CREATE SINK TABLE a.b.c ({}z int)", (0..2_000).map(|i| format!("c{i} numeric(10,2) NOT NULL, ")).collect::<String>()),
+            format!(
+                "CREATE SINK TABLE a.b.c ({}z int)",
+                (0..2_000).map(|i| format!("c{i} numeric(10,2) NOT NULL, ")).collect::<String>()
+            ),
             "SELECT 1;".repeat(20_000),
         ] {
-            assert!(parse(&sql).is_ok(), "{} .. {:?}", &sql[..60], parse(&sql).err().map(|e| e.detail().map(str::to_owned)));
+            assert!(
+                parse(&sql).is_ok(),
+                "{} .. {:?}",
+                &sql[..60],
+                parse(&sql).err().map(|e| e.detail().map(str::to_owned))
+            );
         }
     });
 }
@@ -146,7 +158,8 @@ fn no_secret_reaches_an_error_a_debug_text_or_a_redacted_text() {
         for sql in mutations(sql).into_iter().chain([sql.to_owned()]) {
             // Without its noun or key nothing says any more that the value is a secret.
             let says = ["SECRET", "password", "PASSWORD", "jaas", "s3_secret_key", "api_token", "://u:"];
-            let verb = sql.contains("CREATE") || sql.contains("ALTER") || sql.contains("= ") || sql.contains("PASSWORD");
+            let verb =
+                sql.contains("CREATE") || sql.contains("ALTER") || sql.contains("= ") || sql.contains("PASSWORD");
             if !verb || !says.iter().any(|word| sql.contains(word)) || sql.contains(" x ") || sql.contains(" ) ") {
                 continue;
             }

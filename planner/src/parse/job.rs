@@ -113,7 +113,10 @@ pub(super) fn sync_job(c: &mut Cursor<'_>) -> Result<(bool, CreateSyncJob)> {
         }
     };
     let (write, key) = write.map_or((None, Vec::new()), |(write, key)| (Some(write), key));
-    Ok((or_replace, CreateSyncJob { if_not_exists, name, target, mode, write, key, on_error, options: options.unwrap_or_default() }))
+    Ok((
+        or_replace,
+        CreateSyncJob { if_not_exists, name, target, mode, write, key, on_error, options: options.unwrap_or_default() },
+    ))
 }
 
 /// `[SOURCE] s FOR selection [EXCEPT (item, ...)] INTO dest`
@@ -125,12 +128,8 @@ fn tables(c: &mut Cursor<'_>) -> Result<SyncTargetInput> {
 /// The parts that CREATE SYNC JOB and CREATE DDL JOB share.
 pub(super) fn tables_parts(
     c: &mut Cursor<'_>,
-) -> Result<(
-    String,
-    catalog::definition::Selection,
-    Vec<catalog::definition::TableItem>,
-    catalog::definition::SinkDest,
-)> {
+) -> Result<(String, catalog::definition::Selection, Vec<catalog::definition::TableItem>, catalog::definition::SinkDest)>
+{
     // A source may be named "source".
     if c.sees(&["SOURCE"]) && c.word(1) != "FOR" {
         c.expect(&["SOURCE"])?;
@@ -193,7 +192,8 @@ fn clause_after_query(c: &Cursor<'_>, range: Range<usize>, only_with: bool) -> O
         }
         let n = i - c.at;
         let (word, next) = (c.word(n), c.word(n + 1));
-        let pair = !only_with && SECOND.iter().any(|(first, seconds)| word == *first && seconds.contains(&next.as_str()));
+        let pair =
+            !only_with && SECOND.iter().any(|(first, seconds)| word == *first && seconds.contains(&next.as_str()));
         let with = word == "WITH" && c.peek(n + 1) == Some(&Token::LParen);
         if (pair || with) && c.query(range.start..i).is_ok() {
             return Some(c.error_at(i).with_hint(CLAUSES_BEFORE_AS));
@@ -226,32 +226,43 @@ pub(super) fn alter(c: &mut Cursor<'_>) -> Result<Statement> {
     c.expect(&["ALTER"])?;
     let name = job_name(c, "ALTER")?;
     let at = c.at;
-    let action = match c.one_of(&["SET", "RESET", "ADD TABLES", "DROP TABLES", "DROP", "AS", "RENAME TO", "OWNER TO"])? {
-        "SET" if c.sees_token(&Token::LParen) => AlterJob::Set(c.options()?),
-        "SET" => return set_clause(c, name),
-        "RESET" => AlterJob::Reset(c.option_keys()?),
-        "ADD TABLES" => AlterJob::AddTables(c.list(clause::item)?),
-        "DROP TABLES" => AlterJob::DropTables(c.list(clause::item)?),
-        "DROP" => {
-            let word = c.one_of(&[
-                "MODE", "SCHEDULE", "START AT", "WRITE", "ON DELETE", "ON DDL", "ON ERROR", "NAME RULES", "ADD COLUMNS",
-                "TABLE", "MERGE TABLES", "VERIFY",
-            ])?;
-            match word {
-                "TABLE" => drop(c.table_name()?),
-                "MERGE TABLES" if c.eat(&["INTO"]) => drop(c.table_name()?),
-                _ => {}
+    let action =
+        match c.one_of(&["SET", "RESET", "ADD TABLES", "DROP TABLES", "DROP", "AS", "RENAME TO", "OWNER TO"])? {
+            "SET" if c.sees_token(&Token::LParen) => AlterJob::Set(c.options()?),
+            "SET" => return set_clause(c, name),
+            "RESET" => AlterJob::Reset(c.option_keys()?),
+            "ADD TABLES" => AlterJob::AddTables(c.list(clause::item)?),
+            "DROP TABLES" => AlterJob::DropTables(c.list(clause::item)?),
+            "DROP" => {
+                let word = c.one_of(&[
+                    "MODE",
+                    "SCHEDULE",
+                    "START AT",
+                    "WRITE",
+                    "ON DELETE",
+                    "ON DDL",
+                    "ON ERROR",
+                    "NAME RULES",
+                    "ADD COLUMNS",
+                    "TABLE",
+                    "MERGE TABLES",
+                    "VERIFY",
+                ])?;
+                match word {
+                    "TABLE" => drop(c.table_name()?),
+                    "MERGE TABLES" if c.eat(&["INTO"]) => drop(c.table_name()?),
+                    _ => {}
+                }
+                c.mark_not_built(format!("DROP {word} in ALTER JOB"), at);
+                AlterJob::Reset(Vec::new())
             }
-            c.mark_not_built(format!("DROP {word} in ALTER JOB"), at);
-            AlterJob::Reset(Vec::new())
-        }
-        "AS" => {
-            let (range, _) = job_query(c)?;
-            AlterJob::Query(c.lexed.text(range).to_owned())
-        }
-        "RENAME TO" => AlterJob::Rename(c.simple_name("a job name")?),
-        _ => AlterJob::Owner(c.simple_name("a role name")?),
-    };
+            "AS" => {
+                let (range, _) = job_query(c)?;
+                AlterJob::Query(c.lexed.text(range).to_owned())
+            }
+            "RENAME TO" => AlterJob::Rename(c.simple_name("a job name")?),
+            _ => AlterJob::Owner(c.simple_name("a role name")?),
+        };
     Ok(Statement::AlterJob { name, action })
 }
 
@@ -259,8 +270,18 @@ pub(super) fn alter(c: &mut Cursor<'_>) -> Result<Statement> {
 fn set_clause(c: &mut Cursor<'_>, name: String) -> Result<Statement> {
     let at = c.at;
     let word = c.one_of(&[
-        "MODE", "WRITE", "ON ERROR", "SCHEDULE", "START AT", "ON DELETE", "ON DDL", "NAME RULES", "ADD COLUMNS", "TABLE",
-        "MERGE TABLES", "VERIFY",
+        "MODE",
+        "WRITE",
+        "ON ERROR",
+        "SCHEDULE",
+        "START AT",
+        "ON DELETE",
+        "ON DDL",
+        "NAME RULES",
+        "ADD COLUMNS",
+        "TABLE",
+        "MERGE TABLES",
+        "VERIFY",
     ])?;
     let action = match word {
         "MODE" => AlterJob::SetMode(clause::mode(c, at)?),

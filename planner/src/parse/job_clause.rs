@@ -11,8 +11,20 @@ use datafusion_sql::sqlparser::tokenizer::Token;
 
 /// The words that begin a clause, for hints and for finding one after AS.
 pub(super) const CLAUSES: &[&str] = &[
-    "MODE", "SCHEDULE", "START AT", "WRITE", "ON DELETE", "ON DDL", "ON ERROR", "NAME RULES", "ADD COLUMNS", "TABLE",
-    "MERGE TABLES", "VERIFY", "WITH", "AS",
+    "MODE",
+    "SCHEDULE",
+    "START AT",
+    "WRITE",
+    "ON DELETE",
+    "ON DDL",
+    "ON ERROR",
+    "NAME RULES",
+    "ADD COLUMNS",
+    "TABLE",
+    "MERGE TABLES",
+    "VERIFY",
+    "WITH",
+    "AS",
 ];
 
 /// ALL TABLES | TABLES IN SCHEMA s, ... | TABLES (item, ...)
@@ -176,8 +188,15 @@ pub(super) fn on_ddl(c: &mut Cursor<'_>) -> Result<()> {
     c.list(|c| {
         let start = c.at;
         let kind = c.one_of(&[
-            "CREATE TABLE", "DROP TABLE", "TRUNCATE TABLE", "RENAME TABLE", "ADD COLUMN", "DROP COLUMN", "RENAME COLUMN",
-            "MODIFY TYPE", "OTHERS",
+            "CREATE TABLE",
+            "DROP TABLE",
+            "TRUNCATE TABLE",
+            "RENAME TABLE",
+            "ADD COLUMN",
+            "DROP COLUMN",
+            "RENAME COLUMN",
+            "MODIFY TYPE",
+            "OTHERS",
         ])?;
         if seen.contains(&kind) {
             return Err(c.refuse(start, format!("{kind} is given twice in ON DDL")));

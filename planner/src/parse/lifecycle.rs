@@ -38,11 +38,21 @@ fn start_from(c: &mut Cursor<'_>) -> Result<String> {
         // One word.
     } else if c.eat(&["SAVEPOINT"]) {
         c.simple_name("a savepoint name")?;
-    } else if matches!(c.word(0).as_str(), "EARLIEST" | "LATEST" | "TIMESTAMP" | "LSN" | "GTID" | "BINLOG" | "OFFSETS") {
+    } else if matches!(c.word(0).as_str(), "EARLIEST" | "LATEST" | "TIMESTAMP" | "LSN" | "GTID" | "BINLOG" | "OFFSETS")
+    {
         start_position(c)?;
     } else {
         return Err(c.expected_one_of(&[
-            "CHECKPOINT", "SAVEPOINT", "BEGINNING", "EARLIEST", "LATEST", "TIMESTAMP", "LSN", "GTID", "BINLOG", "OFFSETS",
+            "CHECKPOINT",
+            "SAVEPOINT",
+            "BEGINNING",
+            "EARLIEST",
+            "LATEST",
+            "TIMESTAMP",
+            "LSN",
+            "GTID",
+            "BINLOG",
+            "OFFSETS",
         ]));
     }
     Ok(c.lexed.text(start..c.at).to_owned())

@@ -100,7 +100,14 @@ pub(super) fn create_ddl(c: &mut Cursor<'_>) -> Result<Statement> {
             "INCLUDE" => once(c, at, word, &mut given[1], |c| {
                 c.list(|c| {
                     c.one_of(&[
-                        "TABLES", "PRIMARY KEYS", "UNIQUE", "INDEXES", "FOREIGN KEYS", "DEFAULTS", "COMMENTS", "VIEWS",
+                        "TABLES",
+                        "PRIMARY KEYS",
+                        "UNIQUE",
+                        "INDEXES",
+                        "FOREIGN KEYS",
+                        "DEFAULTS",
+                        "COMMENTS",
+                        "VIEWS",
                         "SEQUENCES",
                     ])
                     .map(drop)

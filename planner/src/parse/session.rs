@@ -63,7 +63,11 @@ pub(super) fn statement(c: &mut Cursor<'_>) -> Result<Statement> {
         }
         "UNLISTEN" => {
             c.at += 1;
-            if c.eat_token(&Token::Mul) { S::Unlisten(None) } else { S::Unlisten(Some(c.simple_name("a channel name")?)) }
+            if c.eat_token(&Token::Mul) {
+                S::Unlisten(None)
+            } else {
+                S::Unlisten(Some(c.simple_name("a channel name")?))
+            }
         }
         "NOTIFY" => {
             c.at += 1;
@@ -394,7 +398,8 @@ fn rows(c: &mut Cursor<'_>, verb: &str) -> Result<Option<FetchCount>> {
     match c.peek(0) {
         Some(Token::Number(text, _)) => {
             let count = text.parse().map_err(|_| {
-                Error::new(ErrorKind::InvalidValue, format!("\"{text}\" is not a number of rows")).with_position(c.here())
+                Error::new(ErrorKind::InvalidValue, format!("\"{text}\" is not a number of rows"))
+                    .with_position(c.here())
             })?;
             c.at += 1;
             Ok(Some(FetchCount::Forward(count)))

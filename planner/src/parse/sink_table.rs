@@ -149,7 +149,10 @@ fn column(c: &mut Cursor<'_>) -> Result<(ColumnDef, bool)> {
             if std::mem::replace(&mut is_key, true) {
                 return Err(c.error_at(start));
             }
-        } else if matches!(c.word(0).as_str(), "UNIQUE" | "CHECK" | "REFERENCES" | "GENERATED" | "COLLATE" | "CONSTRAINT") {
+        } else if matches!(
+            c.word(0).as_str(),
+            "UNIQUE" | "CHECK" | "REFERENCES" | "GENERATED" | "COLLATE" | "CONSTRAINT"
+        ) {
             let word = c.word(0);
             c.mark_not_built(format!("{word} in a column definition"), start);
             c.at = c.item_range().end;

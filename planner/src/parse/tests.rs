@@ -9,7 +9,8 @@ use datafusion_sql::sqlparser::ast;
 
 #[track_caller]
 fn one(sql: &str) -> Statement {
-    let mut parsed = parse(sql).unwrap_or_else(|e| panic!("{sql}\n{e} at {:?}: {:?} {:?}", e.position(), e.detail(), e.hint()));
+    let mut parsed =
+        parse(sql).unwrap_or_else(|e| panic!("{sql}\n{e} at {:?}: {:?} {:?}", e.position(), e.detail(), e.hint()));
     assert_eq!(parsed.len(), 1, "{sql}");
     parsed.remove(0).statement
 }
@@ -55,7 +56,8 @@ pub(super) const WORKED_EXAMPLES: &str = include_str!("worked_examples.sql");
 
 #[test]
 fn every_worked_example_parses() {
-    let parsed = parse(WORKED_EXAMPLES).unwrap_or_else(|e| panic!("{e} at {:?} {:?} {:?}", e.position(), e.detail(), e.hint()));
+    let parsed =
+        parse(WORKED_EXAMPLES).unwrap_or_else(|e| panic!("{e} at {:?} {:?} {:?}", e.position(), e.detail(), e.hint()));
     assert_eq!(parsed.len(), 45, "{:#?}", parsed.iter().map(|p| &p.redacted).collect::<Vec<_>>());
     let not_built: Vec<&str> = parsed
         .iter()
@@ -91,7 +93,11 @@ fn every_worked_example_parses() {
     );
     for p in &parsed {
         assert!(WORKED_EXAMPLES[p.start..p.end].len() >= 10, "{}", p.redacted);
-        assert!(!p.redacted.contains("rotated") && !p.redacted.contains("'x'") && !p.redacted.contains("--"), "{}", p.redacted);
+        assert!(
+            !p.redacted.contains("rotated") && !p.redacted.contains("'x'") && !p.redacted.contains("--"),
+            "{}",
+            p.redacted
+        );
     }
 }
 
@@ -115,10 +121,16 @@ fn secrets() {
         }
     }
     assert!(matches!(one("CREATE OR REPLACE SECRET a AS ''"), Statement::CreateSecret { or_replace: true, .. }));
-    assert!(matches!(one("CREATE SECRET IF NOT EXISTS \"A b\" AS ''"), Statement::CreateSecret { if_not_exists: true, name, .. } if name == "A b"));
+    assert!(
+        matches!(one("CREATE SECRET IF NOT EXISTS \"A b\" AS ''"), Statement::CreateSecret { if_not_exists: true, name, .. } if name == "A b")
+    );
     assert!(matches!(one("ALTER SECRET a AS 'y'"), Statement::AlterSecret { action: AlterSecret::Value(_), .. }));
-    assert!(matches!(one("ALTER SECRET a RENAME TO B"), Statement::AlterSecret { action: AlterSecret::Rename(n), .. } if n == "b"));
-    assert!(matches!(one("ALTER SECRET a OWNER TO B"), Statement::AlterSecret { action: AlterSecret::Owner(n), .. } if n == "b"));
+    assert!(
+        matches!(one("ALTER SECRET a RENAME TO B"), Statement::AlterSecret { action: AlterSecret::Rename(n), .. } if n == "b")
+    );
+    assert!(
+        matches!(one("ALTER SECRET a OWNER TO B"), Statement::AlterSecret { action: AlterSecret::Owner(n), .. } if n == "b")
+    );
     // A value without its quotes is not repeated.
     for sql in ["CREATE SECRET a AS hunter2", "CREATE SECRET a AS 'hun' ter2", "ALTER SECRET a AS 'hun''' 'ter2'"] {
         let error = parse(sql).unwrap_err();
@@ -131,7 +143,11 @@ fn secrets() {
     assert!(!format!("{error:?}").contains("hunter2"));
     // Debug output of a statement holds no value.
     assert!(!format!("{:?}", one("CREATE SECRET a AS 'hunter2'")).contains("hunter2"));
-    fails("CREATE OR REPLACE SECRET IF NOT EXISTS a AS ''", "OR REPLACE and IF NOT EXISTS cannot be used together", "IF");
+    fails(
+        "CREATE OR REPLACE SECRET IF NOT EXISTS a AS ''",
+        "OR REPLACE and IF NOT EXISTS cannot be used together",
+        "IF",
+    );
     syntax("CREATE SECRET a FROM ENVV 'x'", "ENVV");
 }
 
@@ -155,7 +171,10 @@ fn sources() {
         ]
     );
     assert_eq!(options[1].position, sql.find("port").unwrap() + 1);
-    assert!(matches!(one("CREATE SOURCE IF NOT EXISTS s TYPE sample"), Statement::CreateSource { if_not_exists: true, .. }));
+    assert!(matches!(
+        one("CREATE SOURCE IF NOT EXISTS s TYPE sample"),
+        Statement::CreateSource { if_not_exists: true, .. }
+    ));
     fails("CREATE SOURCE s TYPE t WITH (a='1', b='2', A='3')", "option \"a\" is given twice", "A=");
     syntax("CREATE SOURCE s TYPE t WITH (a.b='1')", ".").hint().unwrap();
     syntax("CREATE SOURCE s TYPE t WITH (a=localhost)", "localhost").hint().unwrap();
@@ -170,9 +189,14 @@ fn sources() {
         ("ALTER SOURCE s REFRESH", AlterSource::Refresh(vec![])),
         ("ALTER SOURCE s REFRESH SCHEMA a, b", AlterSource::Refresh(vec!["a".into(), "b".into()])),
     ] {
-        assert!(matches!(one(sql), Statement::AlterSource { name, action } if name == "s" && action == expected), "{sql}");
+        assert!(
+            matches!(one(sql), Statement::AlterSource { name, action } if name == "s" && action == expected),
+            "{sql}"
+        );
     }
-    assert!(matches!(one("ALTER SOURCE s SET (a = 'b')"), Statement::AlterSource { action: AlterSource::Set(o), .. } if o.len() == 1));
+    assert!(
+        matches!(one("ALTER SOURCE s SET (a = 'b')"), Statement::AlterSource { action: AlterSource::Set(o), .. } if o.len() == 1)
+    );
 
     let Statement::ValidateSource { target, purposes, tables, timeout } =
         one("VALIDATE SOURCE s FOR READ, CAPTURE, WRITE, DDL TABLES (a.b, c.\"D\") TIMEOUT '5s'")
@@ -185,7 +209,9 @@ fn sources() {
     assert_eq!(timeout, Some(text("5s")));
     let Statement::ValidateSource { target, .. } = one("VALIDATE SOURCE TYPE \"t\" WITH (a = $1)") else { panic!() };
     assert!(matches!(target, ValidateTarget::Inline { source_type, .. } if source_type == "t"));
-    assert!(matches!(one("VALIDATE SOURCE type FOR READ"), Statement::ValidateSource { target: ValidateTarget::Source(n), .. } if n == "type"));
+    assert!(
+        matches!(one("VALIDATE SOURCE type FOR READ"), Statement::ValidateSource { target: ValidateTarget::Source(n), .. } if n == "type")
+    );
 }
 
 #[test]
@@ -194,15 +220,18 @@ fn sink_tables() {
         at timestamp(3) with time zone, n int DEFAULT NULL NOT NULL, INDEX i (v, at), index text[])
         WITH (a='b') PROPERTIES (x = 1, \"y.z\" = 'q') PARTITION BY (v, DAY(at) AS dt FORMAT 'x', bucket(4, id), r = 'q')
         ADD COLUMNS (t text = upper('a' || (1, 2)::text), d double precision = 1)";
-    let Statement::CreateSinkTable { if_not_exists, path, shape, added_columns, partition_by, properties, options } = one(sql)
+    let Statement::CreateSinkTable { if_not_exists, path, shape, added_columns, partition_by, properties, options } =
+        one(sql)
     else {
         panic!()
     };
     assert!(if_not_exists);
     assert_eq!(path, Path3::new("lake", "ods", "user"));
     let SinkShape::Explicit { columns, primary_key, indexes } = shape else { panic!() };
-    let columns: Vec<_> =
-        columns.iter().map(|c| (c.name.as_str(), c.data_type.as_str(), c.is_nullable, c.default_expr.as_deref())).collect();
+    let columns: Vec<_> = columns
+        .iter()
+        .map(|c| (c.name.as_str(), c.data_type.as_str(), c.is_nullable, c.default_expr.as_deref()))
+        .collect();
     assert_eq!(
         columns,
         [
@@ -239,7 +268,11 @@ fn sink_tables() {
     not_built("CREATE SOURCE TABLE a.b.c INFER FORMAT csv", "CREATE SOURCE TABLE");
     fails("CREATE SINK TABLE a.b", "\"a.b\" is not a three-part name: source.schema.table", "a.b");
     fails("CREATE SINK TABLE a.b.c (id int, id text)", "column \"id\" is given twice", "id text");
-    fails("CREATE SINK TABLE a.b.c (i int PRIMARY KEY, PRIMARY KEY (i))", "more than one primary key is given", "PRIMARY");
+    fails(
+        "CREATE SINK TABLE a.b.c (i int PRIMARY KEY, PRIMARY KEY (i))",
+        "more than one primary key is given",
+        "PRIMARY",
+    );
     fails("CREATE SINK TABLE a.b.c WITH (a=1) WITH (b=1)", "clause WITH is given twice", "WITH (b");
     fails("CREATE SINK TABLE a.b.c PARTITION BY (a = 'x', b)", "the fixed partition is not the last one", "b)");
     syntax("CREATE SINK TABLE a.b.c ADD COLUMNS (a int = 1 +)", ")");
@@ -249,7 +282,8 @@ fn sink_tables() {
 
 #[test]
 fn sync_jobs_of_one_table() {
-    let sql = "/* ä */ CREATE SYNC JOB IF NOT EXISTS J INTO lake.ods.orders (a, b) WITH (x = '1') ON ERROR SKIP LIMIT 10
+    let sql =
+        "/* ä */ CREATE SYNC JOB IF NOT EXISTS J INTO lake.ods.orders (a, b) WITH (x = '1') ON ERROR SKIP LIMIT 10
         WRITE UPSERT KEY (a, b) MODE FULL AS SELECT id, * EXCLUDE (pw) REPLACE (1 AS z)
         FROM a.b.c mode WHERE (x = 'MODE FULL') ;";
     let parsed = parse(sql).unwrap().remove(0);
@@ -275,7 +309,8 @@ fn sync_jobs_of_one_table() {
 
 #[test]
 fn sync_jobs_of_many_tables() {
-    let sql = "CREATE SYNC JOB j FROM SOURCE shop FOR TABLES (a.b (x, y) WHERE (x > (1)) AS c.d, MATCHING ('a.*', '\\d+'))
+    let sql =
+        "CREATE SYNC JOB j FROM SOURCE shop FOR TABLES (a.b (x, y) WHERE (x > (1)) AS c.d, MATCHING ('a.*', '\\d+'))
         EXCEPT (a.e) INTO lake.ods MODE FULL WRITE OVERWRITE PARTITIONS ON ERROR STOP";
     let Statement::CreateSyncJob(job) = one(sql) else { panic!() };
     let SyncTargetInput::Tables { source, selection, except, dest } = job.target else { panic!() };
@@ -298,11 +333,21 @@ fn sync_jobs_of_many_tables() {
     assert_eq!(dest, SinkDest { source: "lake".into(), schema: Some("ods".into()) });
     assert_eq!(job.write, Some(WriteMode::OverwritePartitions));
 
-    let Statement::CreateSyncJob(job) = one("CREATE SYNC JOB j FROM shop FOR TABLES IN SCHEMA a, \"B\" INTO lake") else { panic!() };
-    assert!(matches!(job.target, SyncTargetInput::Tables { selection: Selection::Schemas { schemas }, dest: SinkDest { schema: None, .. }, .. } if schemas == ["a", "B"]));
+    let Statement::CreateSyncJob(job) = one("CREATE SYNC JOB j FROM shop FOR TABLES IN SCHEMA a, \"B\" INTO lake")
+    else {
+        panic!()
+    };
+    assert!(
+        matches!(job.target, SyncTargetInput::Tables { selection: Selection::Schemas { schemas }, dest: SinkDest { schema: None, .. }, .. } if schemas == ["a", "B"])
+    );
     let Statement::CreateSyncJob(job) = one("CREATE SYNC JOB j FROM source FOR ALL TABLES INTO lake") else { panic!() };
-    assert!(matches!(job.target, SyncTargetInput::Tables { selection: Selection::AllTables, source, .. } if source == "source"));
-    not_built("CREATE SYNC JOB j FROM s FOR ALL TABLES INTO bus.topics.all_of_it", "INTO one table in a job FROM a source");
+    assert!(
+        matches!(job.target, SyncTargetInput::Tables { selection: Selection::AllTables, source, .. } if source == "source")
+    );
+    not_built(
+        "CREATE SYNC JOB j FROM s FOR ALL TABLES INTO bus.topics.all_of_it",
+        "INTO one table in a job FROM a source",
+    );
 }
 
 #[test]
@@ -317,14 +362,23 @@ fn clauses_that_are_not_built_are_named_and_read_whole() {
         ("ON DELETE SOFT (c)", "ON DELETE in CREATE SYNC JOB"),
         ("ON DDL (CREATE TABLE NORMAL, OTHERS ERROR)", "ON DDL in CREATE SYNC JOB"),
         ("ON ERROR DEAD LETTER a.b.c LIMIT 5", "ON ERROR DEAD LETTER in CREATE SYNC JOB"),
-        ("NAME RULES (SCHEMA REPLACE 'a' BY 'b', TABLE REGEX 'a' BY 'b', COLUMN LOWER, TABLE PREFIX 'x')", "NAME RULES in CREATE SYNC JOB"),
+        (
+            "NAME RULES (SCHEMA REPLACE 'a' BY 'b', TABLE REGEX 'a' BY 'b', COLUMN LOWER, TABLE PREFIX 'x')",
+            "NAME RULES in CREATE SYNC JOB",
+        ),
         ("ADD COLUMNS (a int = 1)", "ADD COLUMNS in CREATE SYNC JOB"),
         ("TABLE a.b INTO c.d KEY (x) AS (SELECT 1)", "TABLE in CREATE SYNC JOB"),
-        ("MERGE TABLES MATCHING ('a', 'b') INTO c.d KEY (x) ADD COLUMNS (a int = 1)", "MERGE TABLES in CREATE SYNC JOB"),
+        (
+            "MERGE TABLES MATCHING ('a', 'b') INTO c.d KEY (x) ADD COLUMNS (a int = 1)",
+            "MERGE TABLES in CREATE SYNC JOB",
+        ),
         ("VERIFY HASH DIFF EVERY '1h'", "VERIFY in CREATE SYNC JOB"),
     ];
     for (clause, what) in clauses {
-        not_built(&format!("CREATE SYNC JOB j FROM s FOR ALL TABLES INTO d WRITE APPEND {clause} WITH (a = '1')"), what);
+        not_built(
+            &format!("CREATE SYNC JOB j FROM s FOR ALL TABLES INTO d WRITE APPEND {clause} WITH (a = '1')"),
+            what,
+        );
         // Cut short anywhere, the clause is a syntax error or another statement, never a panic.
         for (i, _) in clause.char_indices() {
             let _ = parse(&format!("CREATE SYNC JOB j FROM s FOR ALL TABLES INTO d {}", &clause[..i]));
@@ -334,7 +388,10 @@ fn clauses_that_are_not_built_are_named_and_read_whole() {
     let sql = format!("{all} WRITE APPEND SCHEDULE EVERY '5s' ON DDL (OTHERS ERROR)");
     let Statement::NotBuilt { what, position } = one(&sql) else { panic!() };
     assert_eq!((what.as_str(), position), ("SCHEDULE in CREATE SYNC JOB", sql.find("SCHEDULE").unwrap() + 1));
-    not_built(&format!("{all} TABLE a.b KEY (x) TABLE c.d KEY (x) MERGE TABLES MATCHING ('a','b') INTO c.d"), "TABLE in CREATE SYNC JOB");
+    not_built(
+        &format!("{all} TABLE a.b KEY (x) TABLE c.d KEY (x) MERGE TABLES MATCHING ('a','b') INTO c.d"),
+        "TABLE in CREATE SYNC JOB",
+    );
     syntax(&format!("{all} SCHEDULE CRONN 'x'"), "CRONN").hint().unwrap();
     syntax(&format!("{all} MODE MERGE (BASE a.b.c LOG d.e.f)"), "LOG");
     syntax(&format!("{all} TABLE a.b AS (SELECT 1 FROM a b c)"), "c");
@@ -343,7 +400,11 @@ fn clauses_that_are_not_built_are_named_and_read_whole() {
     fails(&format!("{all} ON DELETE APPLY ON DELETE IGNORE"), "clause ON DELETE is given twice", "ON DELETE IGNORE");
     fails(&format!("{all} WITH (a='1') WITH (a='1')"), "clause WITH is given twice", "WITH");
     fails(&format!("{all} EXCEPT (a.b)"), "syntax error at or near \"EXCEPT\"", "EXCEPT");
-    fails("CREATE SYNC JOB j FROM s FOR TABLES (MATCHING ('(', 'x')) INTO d", "invalid regular expression in MATCHING", "'('");
+    fails(
+        "CREATE SYNC JOB j FROM s FOR TABLES (MATCHING ('(', 'x')) INTO d",
+        "invalid regular expression in MATCHING",
+        "'('",
+    );
     fails("CREATE SYNC JOB j FROM s FOR TABLES (a) INTO d", "\"a\" is not a two-part name: schema.table", "a)");
     syntax("CREATE SYNC JOB j FROM s FOR ALL TABLES INTO d AS SELECT 1", "AS").hint().unwrap();
     not_built("CREATE OR REPLACE SYNC JOB j INTO a.b.c AS SELECT 1", "CREATE OR REPLACE SYNC JOB");
@@ -396,10 +457,18 @@ fn alter_job() {
         ("RENAME TO k", AlterJob::Rename("k".into())),
         ("OWNER TO k", AlterJob::Owner("k".into())),
         ("AS SELECT  1", AlterJob::Query("SELECT  1".into())),
-        ("ADD TABLES (MATCHING ('a', 'b'))", AlterJob::AddTables(vec![TableItem::Matching { schema: "a".into(), table: "b".into() }])),
+        (
+            "ADD TABLES (MATCHING ('a', 'b'))",
+            AlterJob::AddTables(vec![TableItem::Matching { schema: "a".into(), table: "b".into() }]),
+        ),
         (
             "DROP TABLES (a.b)",
-            AlterJob::DropTables(vec![TableItem::Table { name: TableName::new("a", "b"), columns: vec![], filter: None, rename: None }]),
+            AlterJob::DropTables(vec![TableItem::Table {
+                name: TableName::new("a", "b"),
+                columns: vec![],
+                filter: None,
+                rename: None,
+            }]),
         ),
     ] {
         for head in ["ALTER JOB j", "alter sync job J"] {
@@ -410,7 +479,9 @@ fn alter_job() {
             }
         }
     }
-    assert!(matches!(one("ALTER JOB j SET (a = 1)"), Statement::AlterJob { action: AlterJob::Set(o), .. } if o.len() == 1));
+    assert!(
+        matches!(one("ALTER JOB j SET (a = 1)"), Statement::AlterJob { action: AlterJob::Set(o), .. } if o.len() == 1)
+    );
     not_built("ALTER JOB j SET SCHEDULE EVERY '5s'", "SET SCHEDULE in ALTER JOB");
     not_built("ALTER JOB j SET MODE REALTIME", "MODE REALTIME");
     not_built("ALTER JOB j DROP SCHEDULE", "DROP SCHEDULE in ALTER JOB");
@@ -422,23 +493,34 @@ fn alter_job() {
 #[test]
 fn lifecycle() {
     assert!(matches!(one("START JOB j"), Statement::StartJob { name, from: None } if name == "j"));
-    assert!(matches!(one("START SYNC JOB j FROM SAVEPOINT s"), Statement::StartJob { from: Some(f), .. } if f == "SAVEPOINT s"));
+    assert!(
+        matches!(one("START SYNC JOB j FROM SAVEPOINT s"), Statement::StartJob { from: Some(f), .. } if f == "SAVEPOINT s")
+    );
     assert!(matches!(one("START JOB j FROM LSN '0/1'"), Statement::StartJob { from: Some(f), .. } if f == "LSN '0/1'"));
-    assert!(matches!(one("STOP JOB j WITH SAVEPOINT s FORCE"), Statement::StopJob { savepoint: Some(s), force: true, .. } if s == "s"));
+    assert!(
+        matches!(one("STOP JOB j WITH SAVEPOINT s FORCE"), Statement::StopJob { savepoint: Some(s), force: true, .. } if s == "s")
+    );
     assert!(matches!(one("RUN JOB j"), Statement::RunJob { for_time: None, .. }));
     assert!(matches!(one("RUN JOB j FOR TIME '2026-09-29'"), Statement::RunJob { for_time: Some(_), .. }));
     assert!(matches!(one("CANCEL JOB j RUN 7"), Statement::CancelRun { run: 7, .. }));
     assert!(matches!(one("RETRY JOB j"), Statement::RetryJob { what, .. } if what == RetryWhat::default()));
-    assert!(matches!(one("RETRY JOB j RUN 3 STEP 2"), Statement::RetryJob { what: RetryWhat { run: Some(3), step: Some(2), .. }, .. }));
+    assert!(matches!(
+        one("RETRY JOB j RUN 3 STEP 2"),
+        Statement::RetryJob { what: RetryWhat { run: Some(3), step: Some(2), .. }, .. }
+    ));
     assert!(matches!(one("RETRY JOB j TABLES (a.b)"), Statement::RetryJob { what, .. } if what.tables.len() == 1));
-    assert!(matches!(one("REFRESH MAPPING FOR JOB j TABLES (a.b)"), Statement::RefreshMapping { tables, .. } if tables.len() == 1));
+    assert!(
+        matches!(one("REFRESH MAPPING FOR JOB j TABLES (a.b)"), Statement::RefreshMapping { tables, .. } if tables.len() == 1)
+    );
     for (sql, expected) in [
         ("STATE running", WaitFor::State("running".into())),
         ("PHASE Stream", WaitFor::Phase("stream".into())),
         ("RUN 5", WaitFor::Run(5)),
         ("LAG UNDER '5s'", WaitFor::LagUnder(text("5s"))),
     ] {
-        let Statement::WaitForJob { what, timeout, .. } = one(&format!("WAIT FOR JOB j {sql} TIMEOUT '2h'")) else { panic!() };
+        let Statement::WaitForJob { what, timeout, .. } = one(&format!("WAIT FOR JOB j {sql} TIMEOUT '2h'")) else {
+            panic!()
+        };
         assert_eq!((what, timeout), (expected, Some(text("2h"))));
     }
     for (sql, what) in [
@@ -466,7 +548,10 @@ fn drop_and_its_neighbours() {
     else {
         panic!()
     };
-    assert_eq!((kind, if_exists, cascade, purge, keep_slot, including_remote_table), (ObjectKind::SinkTable, true, true, false, false, true));
+    assert_eq!(
+        (kind, if_exists, cascade, purge, keep_slot, including_remote_table),
+        (ObjectKind::SinkTable, true, true, false, false, true)
+    );
     assert_eq!(names, [ObjectName::Path(Path3::new("a", "b", "c")), ObjectName::Path(Path3::new("d", "e", "f"))]);
     for (sql, kind) in [
         ("DROP SECRET a", ObjectKind::Secret),
@@ -501,13 +586,22 @@ fn show_and_describe() {
         ("SHOW JOBS", Show::Jobs { like: None }),
         ("SHOW RUNS FOR JOB j", Show::Runs { job: "j".into() }),
         ("SHOW SCHEMAS FROM SOURCE s", Show::Schemas { source: "s".into() }),
-        ("SHOW TABLES FROM SOURCE s SCHEMA x LIKE 'o%'", Show::Tables { source: "s".into(), schema: Some("x".into()), like: Some("o%".into()) }),
+        (
+            "SHOW TABLES FROM SOURCE s SCHEMA x LIKE 'o%'",
+            Show::Tables { source: "s".into(), schema: Some("x".into()), like: Some("o%".into()) },
+        ),
         ("SHOW COLUMNS FROM a.b.c", Show::Columns { path: Path3::new("a", "b", "c") }),
-        ("SHOW OPTIONS FOR SOURCE TYPE Mysql", Show::Options { scope: "source".into(), source_type: Some("mysql".into()) }),
+        (
+            "SHOW OPTIONS FOR SOURCE TYPE Mysql",
+            Show::Options { scope: "source".into(), source_type: Some("mysql".into()) },
+        ),
         ("SHOW OPTIONS FOR SINK TABLE", Show::Options { scope: "sink_table".into(), source_type: None }),
         ("SHOW OPTIONS FOR SYNC JOB", Show::Options { scope: "sync_job".into(), source_type: None }),
         ("SHOW CREATE SOURCE s", Show::Create { kind: ObjectKind::Source, name: ObjectName::Simple("s".into()) }),
-        ("SHOW CREATE SINK TABLE a.b.c", Show::Create { kind: ObjectKind::SinkTable, name: ObjectName::Path(Path3::new("a", "b", "c")) }),
+        (
+            "SHOW CREATE SINK TABLE a.b.c",
+            Show::Create { kind: ObjectKind::SinkTable, name: ObjectName::Path(Path3::new("a", "b", "c")) },
+        ),
         ("SHOW CREATE JOB j", Show::Create { kind: ObjectKind::Job, name: ObjectName::Simple("j".into()) }),
     ] {
         let statement = one(sql);
@@ -542,14 +636,24 @@ fn show_and_describe() {
 
 #[test]
 fn explain() {
-    let Statement::ExplainJob { options, name } = one("EXPLAIN (VERBOSE, TABLES ON, DDL, FORMAT JSON) JOB j") else { panic!() };
+    let Statement::ExplainJob { options, name } = one("EXPLAIN (VERBOSE, TABLES ON, DDL, FORMAT JSON) JOB j") else {
+        panic!()
+    };
     assert_eq!((options, name.as_str()), (ExplainOptions { verbose: true, tables: true, ddl: true, json: true }, "j"));
     assert!(matches!(one("EXPLAIN VERBOSE SYNC JOB j"), Statement::ExplainJob { options, .. } if options.verbose));
-    assert!(matches!(one("EXPLAIN (TABLES) CREATE SYNC JOB j INTO a.b.c AS SELECT 1"), Statement::ExplainCreateJob { job, .. } if job.name == "j"));
+    assert!(
+        matches!(one("EXPLAIN (TABLES) CREATE SYNC JOB j INTO a.b.c AS SELECT 1"), Statement::ExplainCreateJob { job, .. } if job.name == "j")
+    );
     not_built("EXPLAIN CREATE SYNC JOB j FROM s FOR ALL TABLES INTO d MODE REALTIME", "MODE REALTIME");
     not_built("EXPLAIN CREATE DDL JOB j FROM s FOR ALL TABLES INTO d", "CREATE DDL JOB");
     not_built("EXPLAIN ANALYZE JOB j", "EXPLAIN ANALYZE of a job");
-    for sql in ["EXPLAIN SELECT 1", "EXPLAIN ANALYZE SELECT 1", "EXPLAIN (ANALYZE, VERBOSE) SELECT 1", "EXPLAIN VERBOSE SELECT 1", "EXPLAIN CREATE TABLE a AS SELECT 1"] {
+    for sql in [
+        "EXPLAIN SELECT 1",
+        "EXPLAIN ANALYZE SELECT 1",
+        "EXPLAIN (ANALYZE, VERBOSE) SELECT 1",
+        "EXPLAIN VERBOSE SELECT 1",
+        "EXPLAIN CREATE TABLE a AS SELECT 1",
+    ] {
         assert!(matches!(one(sql), Statement::Sql(s) if matches!(*s, ast::Statement::Explain { .. })), "{sql}");
     }
     syntax("EXPLAIN (TABLE) JOB j", "TABLE");
@@ -609,7 +713,10 @@ fn settings() {
         ("SET TIME ZONE INTERVAL '+08:00' HOUR TO MINUTE", set(false, "timezone", Some(&["+08:00"]))),
         ("SET NAMES 'UTF8'", set(false, "client_encoding", Some(&["UTF8"]))),
         ("SET NAMES", set(false, "client_encoding", None)),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", set(false, "default_transaction_read_only", Some(&["on"]))),
+        (
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+            set(false, "default_transaction_read_only", Some(&["on"])),
+        ),
         (
             "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
             set(false, "default_transaction_isolation", Some(&["read committed"])),
@@ -637,7 +744,11 @@ fn prepared_statements_and_cursors() {
     use SessionStatement as S;
     assert_eq!(
         session("PREPARE p (int, numeric(10,2)) AS SELECT  $1 + $2 -- x"),
-        S::Prepare { name: "p".into(), types: vec!["int".into(), "numeric(10,2)".into()], text: "SELECT  $1 + $2".into() }
+        S::Prepare {
+            name: "p".into(),
+            types: vec!["int".into(), "numeric(10,2)".into()],
+            text: "SELECT  $1 + $2".into()
+        }
     );
     assert!(matches!(session("PREPARE p AS ALTER SECRET a AS $1"), S::Prepare { .. }));
     assert!(matches!(session("PREPARE p AS PAUSE JOB a"), S::Prepare { .. }));
@@ -651,7 +762,10 @@ fn prepared_statements_and_cursors() {
     );
     assert_eq!(session("DEALLOCATE PREPARE ALL"), S::Deallocate(None));
     assert_eq!(session("DEALLOCATE p"), S::Deallocate(Some("p".into())));
-    let S::DeclareCursor { name, hold, query_text, .. } = session("DECLARE c NO SCROLL CURSOR WITH HOLD FOR SELECT 1") else { panic!() };
+    let S::DeclareCursor { name, hold, query_text, .. } = session("DECLARE c NO SCROLL CURSOR WITH HOLD FOR SELECT 1")
+    else {
+        panic!()
+    };
     assert_eq!((name.as_str(), hold, query_text.as_str()), ("c", true, "SELECT 1"));
     not_built("DECLARE c BINARY CURSOR FOR SELECT 1", "BINARY in DECLARE");
     for (sql, count) in [

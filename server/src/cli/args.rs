@@ -10,7 +10,9 @@ use catalog::error::nearest;
 use catalog::{Error, ErrorKind, Result};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    Arg, ArgMatches, Args, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -22,13 +24,8 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:7432";
 const PREFIX: &str = "TIDEGATE_";
 
 /// Variables that are no options: the key of the store, and what the project's tests read.
-const OTHER_VARIABLES: &[&str] = &[
-    SECRET_KEY_VARIABLE,
-    "TIDEGATE_SERVICES",
-    "TIDEGATE_REQUIRE_SERVERS",
-    "TIDEGATE_BIN",
-    "TIDEGATE_DENY",
-];
+const OTHER_VARIABLES: &[&str] =
+    &[SECRET_KEY_VARIABLE, "TIDEGATE_SERVICES", "TIDEGATE_REQUIRE_SERVERS", "TIDEGATE_BIN", "TIDEGATE_DENY"];
 
 /// What variables of tests begin with.
 const TEST_PREFIX: &str = "TIDEGATE_TEST_";
@@ -129,10 +126,12 @@ pub struct StorageArgs {
 
 /// Options of `tidegate run`.
 #[derive(Debug, Args)]
-#[command(after_long_help = "The statements run one after the other; the first error ends the script. Exit code: 0 when all \
+#[command(
+    after_long_help = "The statements run one after the other; the first error ends the script. Exit code: 0 when all \
 statements succeeded, 3 after an error of a statement, 1 when the script or the gateway could not be reached, 130 after Ctrl-C.\n\n\
 Without --url the script runs on a gateway of its own that ends with it; jobs that still run then go on when a gateway next opens \
-the data directory. With --url a password may also come from PGPASSWORD; sslmode and sslrootcert mean what they mean to psql.")]
+the data directory. With --url a password may also come from PGPASSWORD; sslmode and sslrootcert mean what they mean to psql."
+)]
 pub struct RunArgs {
     /// Script to execute; - reads standard input
     #[arg(value_name = "FILE.sql|-")]
@@ -262,7 +261,9 @@ pub fn parse(
     };
 
     let layered = with_layers(command(), &from_file, &from_variables);
-    let matches = layered.try_get_matches_from(&arguments).map_err(|error| refused_layer(&error, config.as_ref(), &from_variables))?;
+    let matches = layered
+        .try_get_matches_from(&arguments)
+        .map_err(|error| refused_layer(&error, config.as_ref(), &from_variables))?;
     let cli = Cli::from_arg_matches(&matches).map_err(usage)?;
     let origins = known
         .iter()
@@ -344,9 +345,12 @@ fn read_variables(
                     Some(near) => format!("Perhaps you meant {near}."),
                     None => "See: tidegate serve --help".to_owned(),
                 };
-                return Err(Error::new(ErrorKind::UnknownOption, format!("unrecognized environment variable \"{name}\""))
-                    .with_detail(format!("Variables that begin with {PREFIX} are options of tidegate."))
-                    .with_hint(hint));
+                return Err(Error::new(
+                    ErrorKind::UnknownOption,
+                    format!("unrecognized environment variable \"{name}\""),
+                )
+                .with_detail(format!("Variables that begin with {PREFIX} are options of tidegate."))
+                .with_hint(hint));
             }
         }
     }
@@ -404,7 +408,11 @@ fn usage(error: clap::Error) -> NoInvocation {
 }
 
 /// The error of a value that is no flag's.
-fn refused_layer(error: &clap::Error, config: Option<&PathBuf>, variables: &BTreeMap<String, OsString>) -> NoInvocation {
+fn refused_layer(
+    error: &clap::Error,
+    config: Option<&PathBuf>,
+    variables: &BTreeMap<String, OsString>,
+) -> NoInvocation {
     let text = |kind: ContextKind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
@@ -502,7 +510,8 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_a_variable_over_the_file_over_the_default() {
-        let config = file("layers", "listen = \"127.0.0.1:1\"\nconnections_max = 7\nlog = \"info\"\nauth = \"scram\"\n");
+        let config =
+            file("layers", "listen = \"127.0.0.1:1\"\nconnections_max = 7\nlog = \"info\"\nauth = \"scram\"\n");
         let (args, common) = serve(&["serve"], &[]);
         assert_eq!((args.listen.as_str(), args.connections_max, args.auth), (DEFAULT_LISTEN, 100, Auth::Trust));
         assert_eq!((common.log.as_str(), common.log_format), ("warn", LogFormat::Text));
@@ -511,18 +520,22 @@ mod tests {
         assert_eq!((args.listen.as_str(), args.connections_max, args.auth), ("127.0.0.1:1", 7, Auth::Scram));
         assert_eq!(common.log, "info");
 
-        let variables = [("TIDEGATE_CONFIG", config.as_str()), ("TIDEGATE_LISTEN", "127.0.0.1:2"), ("TIDEGATE_LOG", "debug")];
+        let variables =
+            [("TIDEGATE_CONFIG", config.as_str()), ("TIDEGATE_LISTEN", "127.0.0.1:2"), ("TIDEGATE_LOG", "debug")];
         let (args, common) = serve(&["serve"], &variables);
         assert_eq!((args.listen.as_str(), args.connections_max, common.log.as_str()), ("127.0.0.1:2", 7, "debug"));
 
-        let (args, common) = serve(&["--log", "trace", "serve", "--listen", "127.0.0.1:3", "--connections-max=9"], &variables);
+        let (args, common) =
+            serve(&["--log", "trace", "serve", "--listen", "127.0.0.1:3", "--connections-max=9"], &variables);
         assert_eq!((args.listen.as_str(), args.connections_max, common.log.as_str()), ("127.0.0.1:3", 9, "trace"));
     }
 
     #[test]
     fn origins_say_which_layer_gave_a_value() {
         let config = file("origins", "url = \"postgres://h\"\nquiet = true\n");
-        let invocation = try_parse(&["run", "-", "--config", &config, "--data-dir", "/d"], &[("TIDEGATE_QUERY_MEMORY", "1GiB")]).unwrap();
+        let invocation =
+            try_parse(&["run", "-", "--config", &config, "--data-dir", "/d"], &[("TIDEGATE_QUERY_MEMORY", "1GiB")])
+                .unwrap();
         assert_eq!(invocation.origin("url"), Origin::File);
         assert_eq!(invocation.origin("data_dir"), Origin::Flag);
         assert_eq!(invocation.origin("query_memory"), Origin::Variable);
@@ -538,7 +551,9 @@ mod tests {
         let error = refused(&["serve"], &[("TIDEGATE_LISTNE", "x")]);
         assert_eq!(error.message(), "unrecognized environment variable \"TIDEGATE_LISTNE\"");
         assert_eq!(error.hint(), Some("Perhaps you meant TIDEGATE_LISTEN."));
-        for allowed in ["TIDEGATE_TEST_POSTGRES_18", "TIDEGATE_SERVICES", "TIDEGATE_BIN", "TIDEGATE_SECRET_KEY", "TIDEGATE_LISTEN"] {
+        for allowed in
+            ["TIDEGATE_TEST_POSTGRES_18", "TIDEGATE_SERVICES", "TIDEGATE_BIN", "TIDEGATE_SECRET_KEY", "TIDEGATE_LISTEN"]
+        {
             serve(&["serve"], &[(allowed, "")]);
         }
         let config = file("unknown", "lisen = \"x\"\n");

@@ -23,7 +23,9 @@ pub(super) fn load(path: &Path, known: &[String]) -> Result<BTreeMap<String, OsS
             .with_hint("Give the path of a TOML file with --config or TIDEGATE_CONFIG.")
     })?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| {
-        let line = error.span().map(|span| text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1);
+        let line = error
+            .span()
+            .map(|span| text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1);
         let place = line.map(|n| format!(" at line {n}")).unwrap_or_default();
         Error::new(ErrorKind::Syntax, format!("configuration file \"{shown}\" is not TOML{place}"))
             .with_detail(super::args::sentence(error.message().lines().next().unwrap_or_default()))
@@ -53,11 +55,14 @@ pub(super) fn load(path: &Path, known: &[String]) -> Result<BTreeMap<String, OsS
 }
 
 fn unknown_key(key: &str, shown: &str, known: &[String]) -> Error {
-    let error = Error::new(ErrorKind::UnknownOption, format!("unrecognized key \"{key}\" in configuration file \"{shown}\""));
+    let error =
+        Error::new(ErrorKind::UnknownOption, format!("unrecognized key \"{key}\" in configuration file \"{shown}\""));
     let names = known.iter().map(String::as_str).filter(|name| *name != "config");
     let all = names.clone().collect::<Vec<_>>().join(", ");
     match (key, nearest(key, names)) {
-        ("secret_key", _) => error.with_hint(format!("Give the key in the environment variable {SECRET_KEY_VARIABLE}.")),
+        ("secret_key", _) => {
+            error.with_hint(format!("Give the key in the environment variable {SECRET_KEY_VARIABLE}."))
+        }
         (_, Some(near)) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
         (_, None) => error.with_hint(format!("Keys are: {all}.")),
     }

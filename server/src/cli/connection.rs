@@ -53,9 +53,12 @@ impl Target {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some(("sslmode", value)) => mode = value.to_owned(),
-                Some(("sslrootcert", value)) => root = Some(percent_decoded(value).ok_or_else(|| {
-                    refused("The value of sslrootcert is not percent-encoded text.".into())
-                })?),
+                Some(("sslrootcert", value)) => {
+                    root = Some(
+                        percent_decoded(value)
+                            .ok_or_else(|| refused("The value of sslrootcert is not percent-encoded text.".into()))?,
+                    )
+                }
                 _ => rest.push(pair),
             }
         }
@@ -190,7 +193,11 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
 /// The user, the password and the values of a URL: what a message must not repeat.
 fn config_values(url: &str) -> impl Iterator<Item = String> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '@', ':', '?', '&', '=']).filter(|part| part.len() >= 3).map(str::to_owned).collect::<Vec<_>>().into_iter()
+    rest.split(['/', '@', ':', '?', '&', '='])
+        .filter(|part| part.len() >= 3)
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 /// The URL with our port where a host has none; the driver would take PostgreSQL's.

@@ -41,7 +41,9 @@ impl Console {
                 stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
             })
             .map_err(|error| match error.kind() {
-                std::io::ErrorKind::BrokenPipe => Error::new(ErrorKind::ConnectionLost, "the reader of the results is gone"),
+                std::io::ErrorKind::BrokenPipe => {
+                    Error::new(ErrorKind::ConnectionLost, "the reader of the results is gone")
+                }
                 _ => Error::new(ErrorKind::Io, "could not write to standard output")
                     .with_detail(format!("The operating system said: {error}.")),
             })

@@ -154,12 +154,16 @@ fn new_directory(base: &Path) -> Result<PathBuf> {
 /// The usual address, or the next free port when it is taken. Whoever takes the port between this
 /// look and the start makes the start fail with the same words as any taken port.
 fn free_address(console: &Console) -> Result<String> {
-    let usual: SocketAddr =
-        DEFAULT_LISTEN.parse().map_err(|error| Error::internal("the default address is not an address").with_source(error))?;
+    let usual: SocketAddr = DEFAULT_LISTEN
+        .parse()
+        .map_err(|error| Error::internal("the default address is not an address").with_source(error))?;
     let is_free = |port: u16| TcpListener::bind((usual.ip(), port)).is_ok();
     let port = (usual.port()..usual.port() + PORTS_TRIED).find(|port| is_free(*port)).ok_or_else(|| {
-        Error::new(ErrorKind::Prerequisite, format!("ports {} to {} are all in use", usual.port(), usual.port() + PORTS_TRIED - 1))
-            .with_hint("Choose one with --listen HOST:PORT, or end without serving: --no-serve")
+        Error::new(
+            ErrorKind::Prerequisite,
+            format!("ports {} to {} are all in use", usual.port(), usual.port() + PORTS_TRIED - 1),
+        )
+        .with_hint("Choose one with --listen HOST:PORT, or end without serving: --no-serve")
     })?;
     if port != usual.port() {
         let message = format!("port {} is in use, taking {port} instead", usual.port());

@@ -32,7 +32,8 @@ fn data_directory(given: Option<&Path>) -> Result<PathBuf> {
 
 /// A relative XDG_DATA_HOME is to be ignored, as its specification says.
 fn default_directory(xdg: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
-    let base = xdg.filter(|p| p.is_absolute()).or_else(|| home.filter(|p| p.is_absolute()).map(|p| p.join(".local/share")))?;
+    let base =
+        xdg.filter(|p| p.is_absolute()).or_else(|| home.filter(|p| p.is_absolute()).map(|p| p.join(".local/share")))?;
     Some(base.join("tidegate"))
 }
 

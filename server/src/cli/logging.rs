@@ -26,18 +26,30 @@ fn filter(text: &str) -> Result<EnvFilter> {
     let word = text.trim().to_ascii_lowercase();
     let directives = match word.as_str() {
         "off" | "error" | "warn" => word.clone(),
-        "info" | "debug" | "trace" => ["tidegate", "tidegate_catalog", "tidegate_connector_api", "tidegate_connector_postgres", "tidegate_connector_files", "tidegate_connector_sample", "tidegate_planner"]
-            .iter()
-            .fold("warn".to_owned(), |list, target| format!("{list},{target}={word}")),
+        "info" | "debug" | "trace" => [
+            "tidegate",
+            "tidegate_catalog",
+            "tidegate_connector_api",
+            "tidegate_connector_postgres",
+            "tidegate_connector_files",
+            "tidegate_connector_sample",
+            "tidegate_planner",
+        ]
+        .iter()
+        .fold("warn".to_owned(), |list, target| format!("{list},{target}={word}")),
         _ => text.trim().to_owned(),
     };
     // A single word that is no level would otherwise pass for the name of a module.
     let is_list = directives.contains(['=', ',']);
-    EnvFilter::builder().parse(&directives).ok().filter(|_| is_list || LEVELS.contains(&word.as_str())).ok_or_else(|| {
-        let near = catalog::error::nearest(&word, LEVELS.iter().copied()).map(|n| format!("Perhaps you meant {n}. ")).unwrap_or_default();
-        Error::new(ErrorKind::InvalidValue, format!("invalid value \"{text}\" for option \"log\""))
-            .with_hint(format!("{near}Use one of: {}; or a list such as warn,tidegate=debug.", LEVELS.join(", ")))
-    })
+    EnvFilter::builder().parse(&directives).ok().filter(|_| is_list || LEVELS.contains(&word.as_str())).ok_or_else(
+        || {
+            let near = catalog::error::nearest(&word, LEVELS.iter().copied())
+                .map(|n| format!("Perhaps you meant {n}. "))
+                .unwrap_or_default();
+            Error::new(ErrorKind::InvalidValue, format!("invalid value \"{text}\" for option \"log\""))
+                .with_hint(format!("{near}Use one of: {}; or a list such as warn,tidegate=debug.", LEVELS.join(", ")))
+        },
+    )
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ pub(super) fn hash_password(args: &HashPasswordArgs) -> Result<u8> {
     }
     let line = format!("{}:{}\n", args.user, wire::scram_verifier(password.expose())?);
     std::io::stdout().lock().write_all(line.as_bytes()).map_err(|error| {
-        Error::new(ErrorKind::Io, "could not write to standard output").with_detail(format!("The operating system said: {error}."))
+        Error::new(ErrorKind::Io, "could not write to standard output")
+            .with_detail(format!("The operating system said: {error}."))
     })?;
     Ok(0)
 }
@@ -50,10 +51,14 @@ fn ask(prompt: &str) -> Result<SecretText> {
 fn read_line() -> Result<SecretText> {
     let mut line = vec![];
     std::io::stdin().lock().take(PASSWORD_BYTES_MAX + 1).read_until(b'\n', &mut line).map_err(|error| {
-        Error::new(ErrorKind::Io, "could not read the password").with_detail(format!("The operating system said: {error}."))
+        Error::new(ErrorKind::Io, "could not read the password")
+            .with_detail(format!("The operating system said: {error}."))
     })?;
     if line.len() as u64 > PASSWORD_BYTES_MAX {
-        return Err(Error::new(ErrorKind::InvalidValue, format!("the password is longer than {PASSWORD_BYTES_MAX} bytes")));
+        return Err(Error::new(
+            ErrorKind::InvalidValue,
+            format!("the password is longer than {PASSWORD_BYTES_MAX} bytes"),
+        ));
     }
     for end in [b'\n', b'\r'] {
         if line.last() == Some(&end) {

@@ -44,7 +44,8 @@ struct Progress {
 
 impl Progress {
     fn read(rows: &[SimpleQueryRow]) -> Self {
-        let number = |row: &SimpleQueryRow, name: &str| -> Option<u64> { row.try_get(name).ok().flatten()?.parse().ok() };
+        let number =
+            |row: &SimpleQueryRow, name: &str| -> Option<u64> { row.try_get(name).ok().flatten()?.parse().ok() };
         let mut progress = Self { rows_estimate: Some(0), ..Self::default() };
         for row in rows {
             let phase = row.try_get("phase").ok().flatten().unwrap_or_default();
@@ -54,7 +55,8 @@ impl Progress {
             progress.tables_failed += u64::from(phase == "failed");
             progress.rows_done += done;
             // An estimate that was too low is corrected by what came.
-            let total = if phase == "done" { Some(done) } else { number(row, "rows_total_estimate").map(|n| n.max(done)) };
+            let total =
+                if phase == "done" { Some(done) } else { number(row, "rows_total_estimate").map(|n| n.max(done)) };
             progress.rows_estimate = progress.rows_estimate.zip(total).map(|(a, b)| a + b);
         }
         progress
@@ -65,7 +67,9 @@ impl Progress {
         let tables = if self.tables == 1 { "table" } else { "tables" };
         let mut text = format!("{} of {} {tables}, {}", self.tables_done, self.tables, grouped(self.rows_done));
         match self.rows_estimate {
-            Some(estimate) if estimate > self.rows_done => text.push_str(&format!(" of about {} rows", grouped(estimate))),
+            Some(estimate) if estimate > self.rows_done => {
+                text.push_str(&format!(" of about {} rows", grouped(estimate)))
+            }
             _ => text.push_str(" rows"),
         }
         if self.tables_failed > 0 {
@@ -136,7 +140,8 @@ impl ProgressView {
                 "SELECT state, rows_written, duration_ms FROM tidegate.job_runs WHERE job_name = {name} ORDER BY run_id DESC LIMIT 1"
             ))
             .await?;
-        let tables = self.rows(&format!("SELECT mapping_id FROM tidegate.job_tables WHERE job_name = {name}")).await?.len();
+        let tables =
+            self.rows(&format!("SELECT mapping_id FROM tidegate.job_tables WHERE job_name = {name}")).await?.len();
         let run = run.first()?;
         let text = |column: &str| run.try_get(column).ok().flatten();
         let milliseconds: u64 = text("duration_ms")?.parse().ok()?;
@@ -245,7 +250,8 @@ impl Drop for Shown {
 }
 
 fn bar(job: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} [{bar:20}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{prefix} [{bar:20}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(1).with_style(style.progress_chars("=> ")).with_prefix(job.to_owned())
 }
 

@@ -31,13 +31,15 @@ pub(super) fn run(args: RunArgs, url: Origin, data_dir: Origin) -> Result<u8> {
     let interrupts = Interrupts::new(&runtime)?;
     if let Some(url) = remote(args.url.as_deref(), url, data_dir)? {
         let target = Target::from_url(url)?;
-        return runtime.block_on(async { Executor::connect(target, console, interrupts).await?.run(&script, false).await });
+        return runtime
+            .block_on(async { Executor::connect(target, console, interrupts).await?.run(&script, false).await });
     }
 
     let listen = ListenOptions { address: "127.0.0.1:0".into(), ..ListenOptions::default() };
     let host = Host::start(host_options(&args.storage, listen)?).map_err(beside_another)?;
     let outcome = Target::embedded(host.local_addr()).and_then(|target| {
-        runtime.block_on(async { Executor::connect(target, console.clone(), interrupts).await?.run(&script, false).await })
+        runtime
+            .block_on(async { Executor::connect(target, console.clone(), interrupts).await?.run(&script, false).await })
     });
     say_what_still_runs(&console, host.gateway());
     let ended = host.shutdown();

@@ -146,7 +146,13 @@ fn shows_all(text: &str, redacted: &str) -> bool {
     redacted.matches("***").count() <= text.matches("***").count()
 }
 
-fn report(name: &str, line: usize, error: &StatementError, excerpt: Option<(String, usize)>, statement: Option<&str>) -> String {
+fn report(
+    name: &str,
+    line: usize,
+    error: &StatementError,
+    excerpt: Option<(String, usize)>,
+    statement: Option<&str>,
+) -> String {
     let mut out = format!("{name}:{line}: {}:  {}: {}\n", error.severity, error.sqlstate, error.message);
     if let Some((text, column)) = excerpt {
         let head = format!("LINE {line}: ");

@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn numbers_go_right_and_null_is_empty() {
-        let text = table(&["id", "name", "note"], &[&[Some("1"), Some("a"), None], &[Some("-20.5"), Some("bcd"), None]]);
+        let text =
+            table(&["id", "name", "note"], &[&[Some("1"), Some("a"), None], &[Some("-20.5"), Some("bcd"), None]]);
         assert_eq!(text, "  id   | name | note\n-------+------+------\n     1 | a    |\n -20.5 | bcd  |\n(2 rows)\n\n");
     }
 

@@ -3,12 +3,12 @@
 //! too. A root certificate given with `require` checks the chain, again as libpq does.
 
 use catalog::{Error, ErrorKind, Result};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::server::ParsedCertificate;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,8 +62,9 @@ pub(super) fn connector(mode: &str, root: Option<&str>) -> Result<MakeRustlsConn
 }
 
 fn refused(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidValue, format!("TLS cannot be set up: {what}"))
-        .with_hint("Give the certificate authority of the gateway as a PEM file: sslrootcert=/path/ca.pem, or sslrootcert=system.")
+    Error::new(ErrorKind::InvalidValue, format!("TLS cannot be set up: {what}")).with_hint(
+        "Give the certificate authority of the gateway as a PEM file: sslrootcert=/path/ca.pem, or sslrootcert=system.",
+    )
 }
 
 /// The certificates of `sslrootcert`, `system`, or libpq's default file; those of a file also as
@@ -84,7 +85,8 @@ fn roots(root: Option<&str>) -> Result<(RootCertStore, Vec<CertificateDer<'stati
                 .with_detail(format!("The operating system said: {error}."))
         })?;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let unusable = || refused(&format!("root certificate file \"{}\" holds what is no certificate", path.display()));
+            let unusable =
+                || refused(&format!("root certificate file \"{}\" holds what is no certificate", path.display()));
             let certificate = certificate.map_err(|error| unusable().with_source(error))?;
             store.add(certificate.clone()).map_err(|error| unusable().with_source(error))?;
             named.push(certificate);

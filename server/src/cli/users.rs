@@ -35,7 +35,8 @@ fn parse(text: &str, shown: &str) -> Result<BTreeMap<String, String>> {
         }
         let place = format!("line {} of users file \"{shown}\"", number + 1);
         // A name may hold colons; a verifier's head occurs once.
-        let Some((name, verifier)) = line.rfind(VERIFIER_HEAD).map(|i| (&line[..i], &line[i + 1..])).filter(|(n, _)| !n.is_empty())
+        let Some((name, verifier)) =
+            line.rfind(VERIFIER_HEAD).map(|i| (&line[..i], &line[i + 1..])).filter(|(n, _)| !n.is_empty())
         else {
             return Err(Error::new(ErrorKind::InvalidValue, format!("{place} is not name:verifier"))
                 .with_hint("Make it with: tidegate hash-password USER"));
@@ -73,7 +74,8 @@ mod tests {
 
     #[test]
     fn lines_are_names_and_verifiers() {
-        let users = parse("# comment\n\nbi:SCRAM-SHA-256$4096:c2FsdA==$a:b\na:b:SCRAM-SHA-256$4096:x$y:z\r\n", "u").unwrap();
+        let users =
+            parse("# comment\n\nbi:SCRAM-SHA-256$4096:c2FsdA==$a:b\na:b:SCRAM-SHA-256$4096:x$y:z\r\n", "u").unwrap();
         assert_eq!(users["bi"], "SCRAM-SHA-256$4096:c2FsdA==$a:b");
         assert_eq!(users["a:b"], "SCRAM-SHA-256$4096:x$y:z");
     }

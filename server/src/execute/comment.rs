@@ -14,10 +14,9 @@ use std::sync::Arc;
 pub(super) fn path(name: &ObjectName) -> Result<&Path3> {
     match name {
         ObjectName::Path(path) => Ok(path),
-        ObjectName::Simple(name) => Err(Error::new(
-            ErrorKind::Syntax,
-            format!("\"{name}\" is not a three-part name: source.schema.table"),
-        )),
+        ObjectName::Simple(name) => {
+            Err(Error::new(ErrorKind::Syntax, format!("\"{name}\" is not a three-part name: source.schema.table")))
+        }
     }
 }
 

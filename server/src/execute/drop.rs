@@ -133,7 +133,13 @@ async fn sink_of(c: &Context<'_>, base: &Arc<Snapshot>, name: &str) -> Option<Ar
     connector.sink(&config).ok()
 }
 
-async fn drop_job(c: &Context<'_>, base: &Arc<Snapshot>, job: &Arc<Job>, cascade: bool, d: &mut Dropping) -> Result<()> {
+async fn drop_job(
+    c: &Context<'_>,
+    base: &Arc<Snapshot>,
+    job: &Arc<Job>,
+    cascade: bool,
+    d: &mut Dropping,
+) -> Result<()> {
     if c.gateway.jobs.is_active(job.id) {
         if !cascade {
             return Err(Error::new(ErrorKind::InUse, format!("job \"{}\" is running", job.name))

@@ -18,8 +18,7 @@ impl Context<'_> {
     /// Makes changes (durable on return outside of a block) and begins their effects.
     pub async fn apply(&self, base: &Arc<Snapshot>, changes: Vec<Change>, effects: Vec<Effect>) -> Result<()> {
         let (gateway, session, base) = (self.gateway.clone(), self.session.clone(), base.clone());
-        let effects =
-            crate::runtime::blocking(move || session.apply(&gateway.store, &base, changes, effects)).await?;
+        let effects = crate::runtime::blocking(move || session.apply(&gateway.store, &base, changes, effects)).await?;
         begin(self.gateway, self.session, effects, false).await
     }
 

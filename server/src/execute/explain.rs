@@ -55,8 +55,7 @@ async fn explain(
         let result = compiler.compile(&mapping, &Arc::default()).await;
         compiled.push((mapping, result));
     }
-    let read: std::collections::BTreeSet<&str> =
-        compiler.facts.tables.keys().map(|p| p.source.as_str()).collect();
+    let read: std::collections::BTreeSet<&str> = compiler.facts.tables.keys().map(|p| p.source.as_str()).collect();
     for name in read {
         lines.push(format!("  {}   will create: nothing", end_line("Source", name, &compiler.facts)));
     }
@@ -85,7 +84,9 @@ async fn explain(
                 }
                 if options.ddl {
                     lines.extend(x.plan.ddl.iter().flat_map(|d| d.lines()).map(|l| format!("      {l}")));
-                    lines.extend(x.plan.ddl_after.iter().flat_map(|d| d.lines()).map(|l| format!("      after load: {l}")));
+                    lines.extend(
+                        x.plan.ddl_after.iter().flat_map(|d| d.lines()).map(|l| format!("      after load: {l}")),
+                    );
                 }
                 if options.verbose {
                     lines.extend(plan_lines(x).await?.into_iter().map(|l| format!("      {l}")));
@@ -129,12 +130,18 @@ fn table_line(mapping: &Mapping, result: &Result<Compiled>) -> String {
 /// The physical plan, with what is pushed down to the source. Opens the source's snapshot to cut
 /// splits; reads no row.
 async fn plan_lines(x: &Compiled) -> Result<Vec<String>> {
-    let target = format!("SinkExec: table={}, write={}, key=[{}]", x.mapping.sink, x.target.mode, x.plan.key.join(", "));
+    let target =
+        format!("SinkExec: table={}, write={}, key=[{}]", x.mapping.sink, x.target.mode, x.plan.key.join(", "));
     match &x.work {
         Work::Raw { read, format, slot, goal } => {
             let splits = slot.get().await?.splits(read, SplitGoal { ..*goal }).await?;
             let columns: Vec<&str> = read.columns.iter().map(|&c| read.table.columns[c].name.as_str()).collect();
-            let mut line = format!("  RawScanExec: table={}, columns=[{}], format={}", read.table.name, columns.join(", "), format.name);
+            let mut line = format!(
+                "  RawScanExec: table={}, columns=[{}], format={}",
+                read.table.name,
+                columns.join(", "),
+                format.name
+            );
             if !read.filters.is_empty() {
                 line += &format!(", pushed filter={}", read.filters.join(" AND "));
             }

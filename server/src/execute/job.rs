@@ -13,8 +13,8 @@ use crate::session::Effect;
 use catalog::definition::*;
 use catalog::store::{Change, Snapshot};
 use catalog::{
-    DesiredState, Error, ErrorKind, JobPhase, JobState, MappingState, MappingStatus, Mode, OptionMap, OptionValue, Path3,
-    Result, RunTrigger, WriteMode, now, quote_ident, quote_literal,
+    DesiredState, Error, ErrorKind, JobPhase, JobState, MappingState, MappingStatus, Mode, OptionMap, OptionValue,
+    Path3, Result, RunTrigger, WriteMode, now, quote_ident, quote_literal,
 };
 use planner::{AlterJob, CreateSyncJob, SyncTargetInput};
 use std::collections::BTreeMap;
@@ -189,9 +189,10 @@ fn check_written_elsewhere(base: &Snapshot, job: &Job, mappings: &[Mapping]) -> 
         return Ok(());
     }
     for mapping in mappings {
-        let other = base.mappings.values().find(|m| {
-            m.sink == mapping.sink && m.job_id != job.id && m.state != MappingState::Removed
-        });
+        let other = base
+            .mappings
+            .values()
+            .find(|m| m.sink == mapping.sink && m.job_id != job.id && m.state != MappingState::Removed);
         if let Some(other) = other.and_then(|m| base.jobs.get(&m.job_id)) {
             return Err(Error::new(
                 ErrorKind::NameCollision,
@@ -226,22 +227,15 @@ pub(super) async fn create(c: &Context<'_>, new: CreateSyncJob) -> Result<()> {
     let count = mappings.len();
     let mut changes = vec![Change::PutJob(Job::clone(&job))];
     changes.extend(mappings.iter().map(|m| Change::PutMapping(Mapping::clone(m))));
-    let effects = if autostart {
-        vec![Effect::StartJob { job_id: id, start: Start::new(RunTrigger::Manual) }]
-    } else {
-        vec![]
-    };
+    let effects =
+        if autostart { vec![Effect::StartJob { job_id: id, start: Start::new(RunTrigger::Manual) }] } else { vec![] };
     let in_block = c.session.status() != crate::session::TransactionStatus::Idle;
     c.apply(&base, changes, effects).await?;
     let tables = if count == 1 { "1 table".to_owned() } else { format!("{count} tables") };
     let notice = match (autostart, in_block) {
-        (true, false) => Notice::new(format!("job \"{}\" created with {tables} and started", new.name)).with_hint(format!(
-            "SELECT * FROM tidegate.job_tables WHERE job_name = {};",
-            quote_literal(&new.name)
-        )),
-        (true, true) => {
-            Notice::new(format!("job \"{}\" created with {tables}; it starts at COMMIT", new.name))
-        }
+        (true, false) => Notice::new(format!("job \"{}\" created with {tables} and started", new.name))
+            .with_hint(format!("SELECT * FROM tidegate.job_tables WHERE job_name = {};", quote_literal(&new.name))),
+        (true, true) => Notice::new(format!("job \"{}\" created with {tables}; it starts at COMMIT", new.name)),
         (false, _) => Notice::new(format!("job \"{}\" created with {tables}", new.name))
             .with_hint(format!("START JOB {};", quote_ident(&new.name))),
     };
@@ -295,12 +289,7 @@ fn shift_position(error: Error, new: &CreateSyncJob) -> Error {
 
 /// Compiles what is to run, so that a wrong column, an unfit sink table or a missing right is found
 /// now. In a job of many tables one that cannot run is a WARNING: it would stop only itself.
-async fn early_check(
-    c: &Context<'_>,
-    view: &Arc<Snapshot>,
-    job: &Arc<Job>,
-    mappings: &[Arc<Mapping>],
-) -> Result<()> {
+async fn early_check(c: &Context<'_>, view: &Arc<Snapshot>, job: &Arc<Job>, mappings: &[Arc<Mapping>]) -> Result<()> {
     let JobSpec::Sync(spec) = &job.spec;
     let mut compiler = Compiler::new(c.gateway.clone(), view.clone(), job.clone());
     compiler.facts.session = Some(c.session.clone());
@@ -425,13 +414,20 @@ pub(super) async fn alter(c: &Context<'_>, name: &str, action: AlterJob) -> Resu
                     .with_hint(format!("ALTER JOB {} AS SELECT ..;", quote_ident(name))));
             };
             let added = Selection::Tables { items: items.clone() };
-            let known: Vec<Path3> = base.mappings_of(job.id).filter(|m| m.state != MappingState::Removed).filter_map(|m| m.source.clone()).collect();
+            let known: Vec<Path3> = base
+                .mappings_of(job.id)
+                .filter(|m| m.state != MappingState::Removed)
+                .filter_map(|m| m.source.clone())
+                .collect();
             let mut new = vec![];
             for chosen in select_tables(c, &base, source, &added, &[]).await? {
                 let from = Path3 { source: source.clone(), name: chosen.name.clone() };
                 if known.contains(&from) {
-                    return Err(Error::new(ErrorKind::DuplicateTable, format!("job \"{name}\" has table {} already", chosen.name))
-                        .with_table(&chosen.name.schema, &chosen.name.table));
+                    return Err(Error::new(
+                        ErrorKind::DuplicateTable,
+                        format!("job \"{name}\" has table {} already", chosen.name),
+                    )
+                    .with_table(&chosen.name.schema, &chosen.name.table));
                 }
                 let mut sink = chosen.rename.unwrap_or_else(|| chosen.name.clone());
                 if let Some(schema) = &dest.schema {
@@ -442,7 +438,11 @@ pub(super) async fn alter(c: &Context<'_>, name: &str, action: AlterJob) -> Resu
                 mapping.added_by = "alter".to_owned();
                 new.push(mapping);
             }
-            let mut all: Vec<Mapping> = base.mappings_of(job.id).filter(|m| m.state != MappingState::Removed).map(|m| Mapping::clone(m)).collect();
+            let mut all: Vec<Mapping> = base
+                .mappings_of(job.id)
+                .filter(|m| m.state != MappingState::Removed)
+                .map(|m| Mapping::clone(m))
+                .collect();
             all.extend(new.iter().cloned());
             check_collisions(&all)?;
             changes.extend(new.into_iter().map(Change::PutMapping));
@@ -463,7 +463,8 @@ pub(super) async fn alter(c: &Context<'_>, name: &str, action: AlterJob) -> Resu
             if let SyncTarget::Tables { selection, except, .. } = &mut spec.target {
                 match selection {
                     Selection::Tables { items: present } => {
-                        let gone: Vec<_> = dropped.iter().filter_map(|m| m.source.as_ref().map(|s| s.name.clone())).collect();
+                        let gone: Vec<_> =
+                            dropped.iter().filter_map(|m| m.source.as_ref().map(|s| s.name.clone())).collect();
                         present.retain(|p| !matches!(p, TableItem::Table { name, .. } if gone.contains(name)));
                         if present.iter().any(|p| matches!(p, TableItem::Matching { .. })) {
                             except.extend(items);
@@ -556,4 +557,3 @@ pub(super) async fn refresh_mapping(c: &Context<'_>, name: &str, items: Vec<Tabl
     }
     c.apply(&base, changes, vec![]).await
 }
-

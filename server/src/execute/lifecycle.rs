@@ -77,8 +77,11 @@ async fn check_run(c: &Context<'_>, job: &Job, run: i64) -> Result<()> {
     let gateway = c.gateway.clone();
     let found = crate::runtime::blocking(move || gateway.store.run(run)).await?;
     if found.is_none_or(|r| r.job_id != job.id) {
-        return Err(Error::new(ErrorKind::UndefinedObject, format!("run {run} of job \"{}\" does not exist", job.name))
-            .with_hint(format!("SHOW RUNS FOR JOB {};", quote_ident(&job.name))));
+        return Err(Error::new(
+            ErrorKind::UndefinedObject,
+            format!("run {run} of job \"{}\" does not exist", job.name),
+        )
+        .with_hint(format!("SHOW RUNS FOR JOB {};", quote_ident(&job.name))));
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! WITH (..) on its way from statement to definition.
 
+use crate::outcome::Notice;
 use catalog::definition::{Secret, SecretBackend};
 use catalog::option::{OptionSpec, check_options, parse_duration};
 use catalog::store::{Change, SecretText, Snapshot};
 use catalog::{Error, ErrorKind, OptionMap, OptionValue, Result, now, quote_ident};
-use crate::outcome::Notice;
 use planner::{Literal, OptionEntry, OptionInput};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -28,7 +28,9 @@ fn pattern(text: &str) -> Result<Regex> {
     Regex::new(&format!("^(?:{text})$")).map_err(|e| {
         Error::new(ErrorKind::Remote("2201B".into()), format!("invalid regular expression: {text}"))
             .with_detail(format!("{}.", e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ")))
-            .with_hint("Patterns are Rust regular expressions, matched against the whole name; look-around is not possible.")
+            .with_hint(
+                "Patterns are Rust regular expressions, matched against the whole name; look-around is not possible.",
+            )
     })
 }
 
@@ -163,9 +165,10 @@ async fn check_columns(
     for column in columns {
         if table.column_index(column).is_none() {
             let near = catalog::error::nearest(column, table.columns.iter().map(|c| c.name.as_str()));
-            let error = Error::new(ErrorKind::UndefinedColumn, format!("column \"{column}\" of table {path} does not exist"))
-                .with_table(&name.schema, &name.table)
-                .with_column(column);
+            let error =
+                Error::new(ErrorKind::UndefinedColumn, format!("column \"{column}\" of table {path} does not exist"))
+                    .with_table(&name.schema, &name.table)
+                    .with_column(column);
             return Err(match near {
                 Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
                 None => error,

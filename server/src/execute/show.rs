@@ -37,8 +37,11 @@ fn query(show: &Show) -> Option<String> {
             like(p)
         ),
         Show::SourceTypes { like: p } => {
-            let filter = p.as_ref().map(|p| format!(" WHERE source_type LIKE {}", quote_literal(p))).unwrap_or_default();
-            format!("SELECT source_type, capabilities, description FROM tidegate.source_types{filter} ORDER BY source_type")
+            let filter =
+                p.as_ref().map(|p| format!(" WHERE source_type LIKE {}", quote_literal(p))).unwrap_or_default();
+            format!(
+                "SELECT source_type, capabilities, description FROM tidegate.source_types{filter} ORDER BY source_type"
+            )
         }
         Show::SinkTables { like: p } => {
             let filter = p.as_ref().map(|p| format!(" WHERE table_name LIKE {}", quote_literal(p))).unwrap_or_default();
@@ -58,10 +61,8 @@ fn query(show: &Show) -> Option<String> {
             quote_literal(job)
         ),
         Show::Options { scope, source_type } => {
-            let by_type = source_type
-                .as_ref()
-                .map(|t| format!(" AND source_type = {}", quote_literal(t)))
-                .unwrap_or_default();
+            let by_type =
+                source_type.as_ref().map(|t| format!(" AND source_type = {}", quote_literal(t))).unwrap_or_default();
             format!(
                 "SELECT name, value_type, default_value, is_required, is_secret, alterable, description \
                  FROM tidegate.options WHERE scope = {}{by_type} ORDER BY name",
@@ -246,12 +247,14 @@ pub(super) async fn describe_object(c: &Context<'_>, kind: ObjectKind, name: Obj
         .find(|t| t.name == table)
         .ok_or_else(|| Error::internal("a system table is missing"))?;
     let gateway = c.gateway.clone();
-    let rows = crate::runtime::blocking(move || (spec.rows)(&RowContext { gateway: &gateway, snapshot: &base })).await?;
+    let rows =
+        crate::runtime::blocking(move || (spec.rows)(&RowContext { gateway: &gateway, snapshot: &base })).await?;
     let row = rows
         .into_iter()
         .find(|row| row.first() == Some(&Value::Int(id)))
         .ok_or_else(|| Error::internal("an object has no row"))?;
-    let rows = spec.columns.iter().zip(row).map(|(column, value)| vec![Some(column.name.to_owned()), text(value)]).collect();
+    let rows =
+        spec.columns.iter().zip(row).map(|(column, value)| vec![Some(column.name.to_owned()), text(value)]).collect();
     Outcome::text_rows(DESCRIBE_COLUMNS, rows, "DESCRIBE")
 }
 
@@ -263,8 +266,12 @@ fn text(value: Value) -> Option<String> {
         Value::Bool(b) => Some(if b { "t" } else { "f" }.to_owned()),
         Value::Text(text) => Some(text),
         Value::List(list) => Some(list.join(", ")),
-        Value::Time(at) => chrono::DateTime::from_timestamp_micros(at).map(|t| t.format("%Y-%m-%d %H:%M:%S%.6f+00").to_string()),
-        Value::Date(day) => chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).map(|t| t.format("%Y-%m-%d").to_string()),
+        Value::Time(at) => {
+            chrono::DateTime::from_timestamp_micros(at).map(|t| t.format("%Y-%m-%d %H:%M:%S%.6f+00").to_string())
+        }
+        Value::Date(day) => {
+            chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).map(|t| t.format("%Y-%m-%d").to_string())
+        }
     }
 }
 

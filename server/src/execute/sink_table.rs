@@ -75,16 +75,20 @@ pub(super) async fn create(c: &Context<'_>, new: NewSinkTable) -> Result<()> {
             if let Some(found) = facts.tables.get(path)
                 && let Some(unknown) = exclude.iter().find(|e| found.column_index(e).is_none())
             {
-                return Err(Error::new(ErrorKind::UndefinedColumn, format!("column \"{unknown}\" of table {path} does not exist"))
-                    .with_table(&path.name.schema, &path.name.table)
-                    .with_column(unknown));
+                return Err(Error::new(
+                    ErrorKind::UndefinedColumn,
+                    format!("column \"{unknown}\" of table {path} does not exist"),
+                )
+                .with_table(&path.name.schema, &path.name.table)
+                .with_column(unknown));
             }
         }
         SinkShape::Existing => {
             let source = facts.source(c.gateway, &base, &new.path.source, true).await?.clone();
             let request = DiscoverRequest::Describe { tables: vec![new.path.name.clone()] };
             if source.connector.discover(&source.config, &request).await?.is_empty() {
-                let listed = source.connector.discover(&source.config, &DiscoverRequest::List { schemas: vec![] }).await?;
+                let listed =
+                    source.connector.discover(&source.config, &DiscoverRequest::List { schemas: vec![] }).await?;
                 return Err(missing_table(&new.path.source, &new.path.name, &listed));
             }
         }
@@ -153,15 +157,20 @@ fn check_columns(new: &NewSinkTable) -> Result<()> {
     let explicit: &[ColumnDef] = if let SinkShape::Explicit { columns, .. } = &new.shape { columns } else { &[] };
     for name in explicit.iter().map(|c| c.name.as_str()).chain(new.added_columns.iter().map(|a| a.name.as_str())) {
         if names.contains(&name) {
-            return Err(Error::new(ErrorKind::DuplicateColumn, format!("column \"{name}\" is given twice")).with_column(name));
+            return Err(
+                Error::new(ErrorKind::DuplicateColumn, format!("column \"{name}\" is given twice")).with_column(name)
+            );
         }
         names.push(name);
     }
     if let SinkShape::Explicit { primary_key, indexes, .. } = &new.shape {
         for column in primary_key.iter().chain(indexes.iter().flat_map(|(_, columns)| columns)) {
             if !names.contains(&column.as_str()) {
-                return Err(Error::new(ErrorKind::UndefinedColumn, format!("column \"{column}\" named in a key or index does not exist"))
-                    .with_column(column));
+                return Err(Error::new(
+                    ErrorKind::UndefinedColumn,
+                    format!("column \"{column}\" named in a key or index does not exist"),
+                )
+                .with_column(column));
             }
         }
     }

@@ -41,10 +41,7 @@ pub(super) fn exists_notice_of(what: &str) -> Notice {
 
 /// The words for messages about a source type's options.
 pub(super) fn option_words(source_type: &str) -> (String, String) {
-    (
-        format!("source type \"{source_type}\""),
-        format!("SHOW OPTIONS FOR SOURCE TYPE {};", quote_ident(source_type)),
-    )
+    (format!("source type \"{source_type}\""), format!("SHOW OPTIONS FOR SOURCE TYPE {};", quote_ident(source_type)))
 }
 
 pub(super) async fn create(c: &Context<'_>, new: NewSource) -> Result<()> {
@@ -110,9 +107,7 @@ fn differing_options(existing: &Source, source_type: &str, resolved: &Resolved, 
     if existing.source_type != source_type {
         names.push("type".to_owned());
     }
-    let is_own = |v: &OptionValue| {
-        matches!(v, OptionValue::Secret(id) if snapshot.secrets.get(id).is_none_or(|s| s.owned_by_source.is_some()))
-    };
+    let is_own = |v: &OptionValue| matches!(v, OptionValue::Secret(id) if snapshot.secrets.get(id).is_none_or(|s| s.owned_by_source.is_some()));
     let keys: std::collections::BTreeSet<&String> = existing.options.keys().chain(resolved.options.keys()).collect();
     for key in keys {
         let (before, after) = (existing.options.get(key), resolved.options.get(key));
@@ -185,12 +180,16 @@ pub(super) async fn secret_value(
         && let Some(secret) = base.secrets.get(&id)
     {
         return match &secret.backend {
-            SecretBackend::Env { variable } => std::env::var(variable)
-                .map(catalog::store::SecretText::new)
-                .map_err(|_| Error::new(ErrorKind::InvalidValue, format!("environment variable \"{variable}\" is not set"))),
+            SecretBackend::Env { variable } => {
+                std::env::var(variable).map(catalog::store::SecretText::new).map_err(|_| {
+                    Error::new(ErrorKind::InvalidValue, format!("environment variable \"{variable}\" is not set"))
+                })
+            }
             SecretBackend::File { path } => std::fs::read_to_string(path)
                 .map(|t| catalog::store::SecretText::new(t.strip_suffix('\n').unwrap_or(&t).to_owned()))
-                .map_err(|e| Error::new(ErrorKind::Io, format!("could not read secret file \"{path}\"")).with_source(e)),
+                .map_err(|e| {
+                    Error::new(ErrorKind::Io, format!("could not read secret file \"{path}\"")).with_source(e)
+                }),
             SecretBackend::Store => Err(Error::internal("a secret of this transaction has no value")),
         };
     }
@@ -251,7 +250,8 @@ pub(super) async fn alter(c: &Context<'_>, name: &str, action: AlterSource) -> R
         .map(|j| format!("\"{}\"", j.name))
         .collect();
     if !running.is_empty() {
-        c.session.notice(Notice::new(format!("running jobs use the change when they next start: {}", running.join(", "))));
+        c.session
+            .notice(Notice::new(format!("running jobs use the change when they next start: {}", running.join(", "))));
     }
     changes.extend(abandoned_secrets(Some(&before), &source, &base));
     let id = source.id;
@@ -275,15 +275,24 @@ fn rename(c: &Context<'_>, base: &Arc<Snapshot>, old: &str, new: &str) -> Result
     for job in base.users_of_source(old) {
         let JobSpec::Sync(spec) = &job.spec;
         if c.gateway.jobs.is_active(job.id) {
-            return Err(Error::new(ErrorKind::InUse, format!("source \"{old}\" is used by running job \"{}\"", job.name))
-                .with_hint(format!("STOP JOB {};", quote_ident(&job.name))));
+            return Err(Error::new(
+                ErrorKind::InUse,
+                format!("source \"{old}\" is used by running job \"{}\"", job.name),
+            )
+            .with_hint(format!("STOP JOB {};", quote_ident(&job.name))));
         }
         let mut spec = spec.clone();
         match &mut spec.target {
             SyncTarget::Query { .. } => {
-                return Err(Error::new(ErrorKind::Dependents, format!("cannot rename source \"{old}\": a query names it"))
-                    .with_detail(format!("Job \"{}\" is defined by AS SELECT.", job.name))
-                    .with_hint(format!("DROP JOB {}; rename the source, then create the job again.", quote_ident(&job.name))));
+                return Err(Error::new(
+                    ErrorKind::Dependents,
+                    format!("cannot rename source \"{old}\": a query names it"),
+                )
+                .with_detail(format!("Job \"{}\" is defined by AS SELECT.", job.name))
+                .with_hint(format!(
+                    "DROP JOB {}; rename the source, then create the job again.",
+                    quote_ident(&job.name)
+                )));
             }
             SyncTarget::Tables { source, dest, .. } => {
                 for name in [source, &mut dest.source] {

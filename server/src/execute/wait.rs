@@ -82,12 +82,14 @@ impl Wanted {
                 .with_hint(format!("{near}Use one of: {}.", all.join(", ")))
         };
         Ok(match what {
-            WaitFor::State(word) => Self::State(word.parse().map_err(|_| {
-                unknown("state", word, JobState::ALL.iter().map(JobState::as_str).collect())
-            })?),
-            WaitFor::Phase(word) => Self::Phase(word.parse().map_err(|_| {
-                unknown("phase", word, JobPhase::ALL.iter().map(JobPhase::as_str).collect())
-            })?),
+            WaitFor::State(word) => Self::State(
+                word.parse()
+                    .map_err(|_| unknown("state", word, JobState::ALL.iter().map(JobState::as_str).collect()))?,
+            ),
+            WaitFor::Phase(word) => Self::Phase(
+                word.parse()
+                    .map_err(|_| unknown("phase", word, JobPhase::ALL.iter().map(JobPhase::as_str).collect()))?,
+            ),
             WaitFor::Run(run) => Self::Run(*run),
             WaitFor::LagUnder(_) => return Err(Error::unsupported("WAIT FOR JOB .. LAG UNDER")),
         })
@@ -97,8 +99,10 @@ impl Wanted {
         let gateway = c.gateway.clone();
         match blocking(move || gateway.store.run(run)).await? {
             Some(found) if found.job_id == job.id => Ok(found.state),
-            _ => Err(Error::new(ErrorKind::UndefinedObject, format!("run {run} of job \"{}\" does not exist", job.name))
-                .with_hint(format!("SHOW RUNS FOR JOB {};", quote_ident(&job.name)))),
+            _ => {
+                Err(Error::new(ErrorKind::UndefinedObject, format!("run {run} of job \"{}\" does not exist", job.name))
+                    .with_hint(format!("SHOW RUNS FOR JOB {};", quote_ident(&job.name))))
+            }
         }
     }
 
@@ -161,7 +165,8 @@ fn tell(c: &Context<'_>, snapshot: &Arc<Snapshot>, job: &Job) {
     let rows: u64 = tables.iter().filter(|t| t.job_id == job.id).map(|t| t.rows_read()).sum();
     let total = snapshot.mappings_of(job.id).filter(|m| m.state != MappingState::Removed).count();
     let done = snapshot.mappings_of(job.id).filter(|m| m.state == MappingState::SnapshotDone).count();
-    c.session.notice(Notice::new(format!("job \"{}\": {done} of {total} tables done, {rows} rows read", job.name)).with_detail(
-        capitalized(&format!("phase {}.", job.phase)),
-    ));
+    c.session.notice(
+        Notice::new(format!("job \"{}\": {done} of {total} tables done, {rows} rows read", job.name))
+            .with_detail(capitalized(&format!("phase {}.", job.phase))),
+    );
 }

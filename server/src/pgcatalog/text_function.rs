@@ -328,7 +328,10 @@ fn format(call: &Call<'_>) -> Result<Value> {
             (Some('s'), value) => out.push_str(&value.unwrap_or_default()),
             (Some('I'), Some(value)) => out.push_str(&quote_ident(&value)),
             (Some('I'), None) => {
-                return Err(Error::new(ErrorKind::InvalidValue, "null values cannot be formatted as an SQL identifier"));
+                return Err(Error::new(
+                    ErrorKind::InvalidValue,
+                    "null values cannot be formatted as an SQL identifier",
+                ));
             }
             (Some('L'), Some(value)) => out.push_str(&quote_literal(&value)),
             (Some('L'), None) => out.push_str("NULL"),

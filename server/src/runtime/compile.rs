@@ -20,11 +20,11 @@ use connector_api::{
     TableCreation, TablePlan, TableRead, TableTarget, TargetColumn, WIRE_KEY, WriteInput,
 };
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::Column;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
+use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -191,7 +191,11 @@ impl Compiler {
     }
 
     /// A context in which the known tables stand under their three-part names.
-    fn context(&self, formats: &BTreeMap<Path3, Vec<ColumnFormat>>, progress: &Arc<ReadProgress>) -> Result<SessionContext> {
+    fn context(
+        &self,
+        formats: &BTreeMap<Path3, Vec<ColumnFormat>>,
+        progress: &Arc<ReadProgress>,
+    ) -> Result<SessionContext> {
         let config = SessionConfig::new()
             .with_target_partitions(options::number(&self.job, "read_parallelism"))
             .with_batch_size(8192)
@@ -218,8 +222,7 @@ impl Compiler {
                     schema
                 }
             };
-            let formats =
-                formats.get(path).cloned().unwrap_or_else(|| vec![ColumnFormat::Arrow; table.columns.len()]);
+            let formats = formats.get(path).cloned().unwrap_or_else(|| vec![ColumnFormat::Arrow; table.columns.len()]);
             let remote = RemoteTable::new(slot.clone(), table.clone(), formats, self.goal(), progress.clone());
             schema
                 .register_table(path.name.table.clone(), Arc::new(remote) as Arc<dyn TableProvider>)
@@ -256,11 +259,8 @@ impl Compiler {
         let names = self.output_names(&logical, added)?;
         let arriving = self.arriving(&logical, shape.as_ref(), &names);
         let (target, key_is_known) = self.target(mapping, shape.as_ref(), &names, arriving)?;
-        let sink_facts = self
-            .facts
-            .sources
-            .get(&mapping.sink.source)
-            .ok_or_else(|| Error::internal("a sink was not resolved"))?;
+        let sink_facts =
+            self.facts.sources.get(&mapping.sink.source).ok_or_else(|| Error::internal("a sink was not resolved"))?;
         let sink = sink_facts.connector.sink(&sink_facts.config)?;
         let plan = sink.plan_table(&target).await?;
         if target.mode == WriteMode::Upsert && plan.key.is_empty() && target.key.is_empty() {
@@ -282,7 +282,9 @@ impl Compiler {
     /// row-level security would hide rows. Opens the source's snapshot and reads no row.
     pub async fn check_readable(&self, mapping: &Mapping) -> Result<()> {
         for path in tables_of(&parse_query(&self.query_text(mapping)?)?)? {
-            let (Some(table), Some(slot)) = (self.facts.tables.get(&path), self.slots.get(&path.source)) else { continue };
+            let (Some(table), Some(slot)) = (self.facts.tables.get(&path), self.slots.get(&path.source)) else {
+                continue;
+            };
             let read = TableRead::all(table.clone());
             slot.get().await?.splits(&read, SplitGoal { splits_max: 1, rows_min: u64::MAX }).await?;
         }
@@ -463,8 +465,11 @@ impl Compiler {
                 .with_table(&path.name.schema, &path.name.table)
         })?;
         if let Some(unknown) = exclude.iter().find(|c| table.column_index(c).is_none()) {
-            return Err(Error::new(ErrorKind::UndefinedColumn, format!("column \"{unknown}\" of table {path} does not exist"))
-                .with_column(unknown));
+            return Err(Error::new(
+                ErrorKind::UndefinedColumn,
+                format!("column \"{unknown}\" of table {path} does not exist"),
+            )
+            .with_column(unknown));
         }
         let kept = |name: &str| !exclude.iter().any(|e| e == name);
         Ok(SinkShape::Explicit {
@@ -554,8 +559,15 @@ impl Compiler {
             .iter()
             .zip(&target.columns)
             .map(|(planned, column)| {
-                Field::new(&column.name, planned.data_type().clone(), planned.is_nullable())
-                    .with_metadata(column.field.metadata().iter().filter(|(k, _)| *k == TYPE_KEY || *k == WIRE_KEY).map(|(k, v)| (k.clone(), v.clone())).collect())
+                Field::new(&column.name, planned.data_type().clone(), planned.is_nullable()).with_metadata(
+                    column
+                        .field
+                        .metadata()
+                        .iter()
+                        .filter(|(k, _)| *k == TYPE_KEY || *k == WIRE_KEY)
+                        .map(|(k, v)| (k.clone(), v.clone()))
+                        .collect(),
+                )
             })
             .collect();
         Ok((Work::Query { logical, context, schema: Arc::new(Schema::new(fields)) }, target))
@@ -631,7 +643,9 @@ fn top_expressions(logical: &LogicalPlan) -> Vec<Expr> {
     let restored = |expression: &Expr| {
         expression.clone().transform_up(|e| {
             Ok(match &e {
-                Expr::Column(column) => common(&column.name).map_or_else(|| Transformed::no(e.clone()), Transformed::yes),
+                Expr::Column(column) => {
+                    common(&column.name).map_or_else(|| Transformed::no(e.clone()), Transformed::yes)
+                }
                 _ => Transformed::no(e),
             })
         })
@@ -710,11 +724,8 @@ pub fn tables_of(query: &ast::Query) -> Result<Vec<Path3>> {
         .iter()
         .map(|reference| match (reference.catalog(), reference.schema()) {
             (Some(source), Some(schema)) => Ok(Path3::new(source, schema, reference.table())),
-            _ => Err(Error::new(
-                ErrorKind::UndefinedTable,
-                format!("\"{reference}\" is not a three-part name"),
-            )
-            .with_hint("In a job's query every table is written source.schema.table.")),
+            _ => Err(Error::new(ErrorKind::UndefinedTable, format!("\"{reference}\" is not a three-part name"))
+                .with_hint("In a job's query every table is written source.schema.table.")),
         })
         .collect()
 }

@@ -83,7 +83,8 @@ impl Facts {
                     let alike: Vec<&TableSchema> = listed
                         .iter()
                         .filter(|t| {
-                            t.name.schema.eq_ignore_ascii_case(&name.schema) && t.name.table.eq_ignore_ascii_case(&name.table)
+                            t.name.schema.eq_ignore_ascii_case(&name.schema)
+                                && t.name.table.eq_ignore_ascii_case(&name.table)
                         })
                         .collect();
                     match alike.as_slice() {
@@ -117,7 +118,8 @@ pub fn missing_table(source: &str, name: &TableName, listed: &[TableSchema]) -> 
     if same_schema.is_empty() {
         let mut schemas: Vec<&str> = listed.iter().map(|t| t.name.schema.as_str()).collect();
         schemas.dedup();
-        let near = nearest(&name.schema, schemas.iter().copied()).map(|n| format!("Perhaps you meant schema \"{n}\". "));
+        let near =
+            nearest(&name.schema, schemas.iter().copied()).map(|n| format!("Perhaps you meant schema \"{n}\". "));
         return error.with_hint(format!(
             "{}See: SHOW SCHEMAS FROM SOURCE {};",
             near.unwrap_or_default(),

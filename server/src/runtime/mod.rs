@@ -22,7 +22,8 @@ use crate::gateway::Gateway;
 use catalog::definition::*;
 use catalog::store::{Change, Run};
 use catalog::{
-    DesiredState, Error, ErrorKind, JobPhase, JobState, MappingState, Path3, Result, RunState, RunTrigger, TableName, now,
+    DesiredState, Error, ErrorKind, JobPhase, JobState, MappingState, Path3, Result, RunState, RunTrigger, TableName,
+    now,
 };
 use connector_api::CommitKey;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -174,7 +175,13 @@ impl JobManager {
         Ok(run_id)
     }
 
-    async fn record_start(&self, gateway: &Arc<Gateway>, job: &Arc<Job>, live: &Arc<LiveRun>, is_resumed: bool) -> Result<()> {
+    async fn record_start(
+        &self,
+        gateway: &Arc<Gateway>,
+        job: &Arc<Job>,
+        live: &Arc<LiveRun>,
+        is_resumed: bool,
+    ) -> Result<()> {
         let run = live.run.lock().clone();
         let (gateway, job_id) = (gateway.clone(), job.id);
         blocking(move || {
@@ -259,12 +266,17 @@ impl JobManager {
             blocking(move || Ok((g.store.unfinished_runs()?, g.store.sink_traces()?, g.store.snapshot()))).await?;
         let mut resumed = vec![];
         for run in unfinished {
-            let goes_on = snapshot.jobs.get(&run.job_id).is_some_and(|job| {
-                job.current_run_id == Some(run.id) && job.desired_state == DesiredState::Running
-            });
+            let goes_on = snapshot
+                .jobs
+                .get(&run.job_id)
+                .is_some_and(|job| job.current_run_id == Some(run.id) && job.desired_state == DesiredState::Running);
             if goes_on {
                 resumed.push(run.id);
-                let start = Start { trigger: RunTrigger::Recovery, mapping_ids: run.mapping_ids.clone(), resume: Some(run.clone()) };
+                let start = Start {
+                    trigger: RunTrigger::Recovery,
+                    mapping_ids: run.mapping_ids.clone(),
+                    resume: Some(run.clone()),
+                };
                 self.start(gateway, run.job_id, start).await?;
                 continue;
             }
@@ -335,7 +347,12 @@ async fn clear_trace(gateway: &Arc<Gateway>, trace: &Trace) {
 }
 
 /// Forgets a dropped job at its sinks; what cannot be reached is said in the answer.
-pub async fn forget(gateway: &Arc<Gateway>, source: &str, job_id: Option<i64>, drop_tables: &[TableName]) -> Result<()> {
+pub async fn forget(
+    gateway: &Arc<Gateway>,
+    source: &str,
+    job_id: Option<i64>,
+    drop_tables: &[TableName],
+) -> Result<()> {
     let snapshot = gateway.store.snapshot();
     let definition = crate::gateway::find_source(&snapshot, source)?;
     let (g, s) = (gateway.clone(), snapshot.clone());

@@ -43,18 +43,48 @@ pub const SINK_TABLE_OPTIONS: &[OptionSpec] = &[
 
 /// Specified in the dialect and not built yet: these answer 0A000 by name.
 const NOT_BUILT: &[&str] = &[
-    "checkpoint_interval", "checkpoint_timeout", "checkpoints_retained", "stall_timeout", "max_lag_warn", "parallelism",
-    "memory_limit", "restart_strategy", "restart_max_attempts", "restart_delay", "restart_max_delay",
-    "restart_multiplier", "restart_reset_after", "restart_window", "split_column", "fetch_size", "watermark_lag",
-    "watermark_inclusive", "consistent_snapshot", "write_parallelism", "batch_rows", "batch_bytes", "flush_interval",
-    "on_conflict", "pre_sql", "post_sql", "commit_mode", "consistency", "rate_limit_rows", "rate_limit_bytes", "window",
-    "create_remote", "case", "varchar_length_factor", "engine",
+    "checkpoint_interval",
+    "checkpoint_timeout",
+    "checkpoints_retained",
+    "stall_timeout",
+    "max_lag_warn",
+    "parallelism",
+    "memory_limit",
+    "restart_strategy",
+    "restart_max_attempts",
+    "restart_delay",
+    "restart_max_delay",
+    "restart_multiplier",
+    "restart_reset_after",
+    "restart_window",
+    "split_column",
+    "fetch_size",
+    "watermark_lag",
+    "watermark_inclusive",
+    "consistent_snapshot",
+    "write_parallelism",
+    "batch_rows",
+    "batch_bytes",
+    "flush_interval",
+    "on_conflict",
+    "pre_sql",
+    "post_sql",
+    "commit_mode",
+    "consistency",
+    "rate_limit_rows",
+    "rate_limit_bytes",
+    "window",
+    "create_remote",
+    "case",
+    "varchar_length_factor",
+    "engine",
 ];
 
 /// Checks the options of a job or a sink table.
 pub fn check(options: &OptionMap, specs: &[&[OptionSpec]], of_what: &str, see: &str) -> Result<()> {
     let known: Vec<OptionSpec> = specs.iter().flat_map(|s| s.iter().copied()).collect();
-    if let Some(name) = options.keys().find(|n| NOT_BUILT.contains(&n.as_str()) && !known.iter().any(|k| k.name == **n)) {
+    if let Some(name) = options.keys().find(|n| NOT_BUILT.contains(&n.as_str()) && !known.iter().any(|k| k.name == **n))
+    {
         return Err(Error::unsupported(format!("option \"{name}\" for {of_what}")));
     }
     check_options(options, &known, true, of_what, see)

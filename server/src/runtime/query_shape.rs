@@ -1,6 +1,8 @@
 //! The shape of a query over one table: which of its columns are only passed on.
 
-use connector_api::{ColumnFormat, FilterPushdown, ReadProgress, RemoteTable, Source, TablePlan, TableRead, TableSchema};
+use connector_api::{
+    ColumnFormat, FilterPushdown, ReadProgress, RemoteTable, Source, TablePlan, TableRead, TableSchema,
+};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};

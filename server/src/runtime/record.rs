@@ -1,16 +1,20 @@
 //! What a run writes into the store: states, steps, errors, events and statistics.
 
 use super::blocking;
+use super::facts::Facts;
 use super::load::SidedError;
 use crate::gateway::Gateway;
 use catalog::definition::*;
-use super::facts::Facts;
 use catalog::store::{Change, ErrorRecord, Event, Run, SourceHealth, Step};
 use catalog::{Error, ErrorKind, ErrorSide, Result, RunState, now};
 use std::sync::Arc;
 
 /// Changes a job's runtime fields; does nothing when the job is gone.
-pub async fn update_job(gateway: &Arc<Gateway>, job_id: i64, change: impl FnOnce(&mut Job) + Send + 'static) -> Result<()> {
+pub async fn update_job(
+    gateway: &Arc<Gateway>,
+    job_id: i64,
+    change: impl FnOnce(&mut Job) + Send + 'static,
+) -> Result<()> {
     let g = gateway.clone();
     blocking(move || {
         let mut event = None;
@@ -51,7 +55,14 @@ pub async fn update_mapping(
                 next.state_changed_at = now();
                 if let Some(job) = snapshot.jobs.get(&mapping.job_id) {
                     let table = mapping.sink.name.to_string();
-                    event = Some(event_of("job", job.id, &job.name, Some(table), mapping.state.as_str(), next.state.as_str()));
+                    event = Some(event_of(
+                        "job",
+                        job.id,
+                        &job.name,
+                        Some(table),
+                        mapping.state.as_str(),
+                        next.state.as_str(),
+                    ));
                 }
             }
             Ok(vec![Change::PutMapping(next)])
@@ -123,7 +134,14 @@ pub async fn record_error(gateway: &Arc<Gateway>, place: ErrorPlace, sided: &Sid
     let id = blocking(move || g.store.record_error(record)).await?;
     if is_ours {
         let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-        tracing::error!(error_id = id, job = place.run.job_name, run_id = place.run.id, message = error.message(), cause, "a run met an error of the gateway's own");
+        tracing::error!(
+            error_id = id,
+            job = place.run.job_name,
+            run_id = place.run.id,
+            message = error.message(),
+            cause,
+            "a run met an error of the gateway's own"
+        );
     }
     Ok(id)
 }

@@ -13,8 +13,8 @@ use crate::gateway::Gateway;
 use catalog::definition::*;
 use catalog::store::{DayStatistics, MappingStatistics, Snapshot, Step};
 use catalog::{
-    DesiredState, Error, ErrorKind, ErrorSide, JobPhase, JobState, Lineage, MappingState, MappingStatus, Position, Result,
-    RunState, now,
+    DesiredState, Error, ErrorKind, ErrorSide, JobPhase, JobState, Lineage, MappingState, MappingStatus, Position,
+    Result, RunState, now,
 };
 use connector_api::{CommitSummary, TableWrite};
 use std::sync::Arc;
@@ -105,11 +105,8 @@ async fn drive(
     snapshot: Arc<Snapshot>,
     is_resumed: bool,
 ) -> Result<Failed, SidedError> {
-    let mappings: Vec<Arc<Mapping>> = live
-        .tables
-        .iter()
-        .filter_map(|t| snapshot.mappings.get(&t.mapping_id).cloned())
-        .collect();
+    let mappings: Vec<Arc<Mapping>> =
+        live.tables.iter().filter_map(|t| snapshot.mappings.get(&t.mapping_id).cloned()).collect();
     record::update_job(gateway, job.id, |job| job.state = JobState::Running).await.on(ErrorSide::Engine)?;
     let last_step = if is_resumed {
         let (g, run_id) = (gateway.clone(), live.run.lock().id);
@@ -136,7 +133,8 @@ async fn drive(
         validate.detail = Some(error.error.message().to_owned());
         validate.is_retryable = error.error.is_retryable();
     } else {
-        validate.detail = Some(format!("{} tables of {} sources", mappings.len(), context.compiler.facts.sources.len()));
+        validate.detail =
+            Some(format!("{} tables of {} sources", mappings.len(), context.compiler.facts.sources.len()));
     }
     record::put_step(gateway, validate).await.on(ErrorSide::Engine)?;
     record::put_health(gateway, &context.compiler.facts, prepared.as_ref().err().map(|e| &e.error))
@@ -273,7 +271,8 @@ async fn fail_table(context: &Arc<RunContext>, mapping: &Arc<Mapping>, sided: &S
         }
     };
     let message = sided.error.message().to_owned();
-    let is_structure = matches!(sided.error.kind(), ErrorKind::TypeMismatch | ErrorKind::NoKey | ErrorKind::DuplicateTable);
+    let is_structure =
+        matches!(sided.error.kind(), ErrorKind::TypeMismatch | ErrorKind::NoKey | ErrorKind::DuplicateTable);
     let detail = sided.error.detail().map_or_else(|| message.clone(), |d| format!("{message}: {d}"));
     let stored = record::update_mapping(&context.gateway, mapping.id, move |m| {
         m.state = MappingState::Failed;
@@ -382,7 +381,8 @@ async fn table_steps(
     };
     let (g, json) = (gateway.clone(), trace.clone());
     blocking(move || {
-        let text = serde_json::to_string(&json).map_err(|e| Error::internal("a trace could not be written").with_source(e))?;
+        let text =
+            serde_json::to_string(&json).map_err(|e| Error::internal("a trace could not be written").with_source(e))?;
         g.store.put_sink_trace(json.job_id, json.mapping_id, json.run_id, &json.sink.source, &text)
     })
     .await
@@ -448,8 +448,8 @@ async fn write_table(
     }
     table.enter("committing");
     // A query without a source (constants) is consistent at its own moment.
-    let position =
-        position.unwrap_or_else(|| Position::Snapshot { id: format!("run {}", trace.run_id), lineage: Lineage::default() });
+    let position = position
+        .unwrap_or_else(|| Position::Snapshot { id: format!("run {}", trace.run_id), lineage: Lineage::default() });
     context.live.run.lock().start_position.get_or_insert_with(|| position.to_string());
     step.detail = None;
     let summary = writer.commit(&position).await.on(ErrorSide::Sink)?;
@@ -490,9 +490,10 @@ fn interrupted() -> SidedError {
 fn side_of_compile(error: &Error) -> ErrorSide {
     match error.kind() {
         ErrorKind::NoKey | ErrorKind::DuplicateTable => ErrorSide::Sink,
-        ErrorKind::UndefinedColumn | ErrorKind::UndefinedFunction | ErrorKind::TypeMismatch | ErrorKind::AmbiguousColumn => {
-            ErrorSide::Transform
-        }
+        ErrorKind::UndefinedColumn
+        | ErrorKind::UndefinedFunction
+        | ErrorKind::TypeMismatch
+        | ErrorKind::AmbiguousColumn => ErrorSide::Transform,
         ErrorKind::Internal => ErrorSide::Engine,
         _ => ErrorSide::Source,
     }
@@ -615,4 +616,3 @@ pub async fn finish_panicked(gateway: &Arc<Gateway>, live: &Arc<LiveRun>, panic:
     let error_id = record::record_error(gateway, place, &record::panic_error()).await.ok();
     finish(gateway, live, Failed { count: 1, error_id }).await;
 }
-

@@ -191,10 +191,8 @@ impl Chain {
         for link in &self.links {
             batch = match link {
                 Link::Filter(predicate) => {
-                    let mask = predicate
-                        .evaluate(&batch)
-                        .and_then(|v| v.into_array(batch.num_rows()))
-                        .map_err(map_error)?;
+                    let mask =
+                        predicate.evaluate(&batch).and_then(|v| v.into_array(batch.num_rows())).map_err(map_error)?;
                     let mask = as_boolean_array(&mask).map_err(map_error)?;
                     filter_record_batch(&batch, mask).map_err(|e| map_error(e.into()))?
                 }
@@ -227,14 +225,15 @@ impl Chain {
                 continue;
             }
             let rows = batch.num_rows();
-            let failed = match self.apply(batch.clone()).and_then(|ready| with_schema(ready, schema)).on(ErrorSide::Transform) {
-                Err(error) => error,
-                Ok(ready) if ready.num_rows() == 0 => continue,
-                Ok(ready) => match writer.write(ready).await.on(ErrorSide::Sink) {
-                    Ok(_) => continue,
+            let failed =
+                match self.apply(batch.clone()).and_then(|ready| with_schema(ready, schema)).on(ErrorSide::Transform) {
                     Err(error) => error,
-                },
-            };
+                    Ok(ready) if ready.num_rows() == 0 => continue,
+                    Ok(ready) => match writer.write(ready).await.on(ErrorSide::Sink) {
+                        Ok(_) => continue,
+                        Err(error) => error,
+                    },
+                };
             if !is_about_a_row(&failed.error) {
                 return Err(failed);
             }

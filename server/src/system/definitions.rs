@@ -137,7 +137,11 @@ pub(super) const TABLES: &[TableSpec] = &[
             column("source_name", Text, "Source that it reads; NULL when it reads several."),
             column("sink_name", Text, "Source that it writes."),
             column("desired_state", Text, "What was asked for: created, running, paused or stopped."),
-            column("state", Text, "What it is: created, starting, running, pausing, paused, stopping, stopped, failed or finished."),
+            column(
+                "state",
+                Text,
+                "What it is: created, starting, running, pausing, paused, stopping, stopped, failed or finished.",
+            ),
             column("phase", Text, "Which part of its work it is in."),
             column("health", Text, "Measured: ok, degraded, stalled or failing."),
             column("state_changed_at", TimestampTz, "When the state last changed."),
@@ -174,7 +178,11 @@ pub(super) const TABLES: &[TableSpec] = &[
             column("mapping_status", Text, "mapping, completed, incomplete, alerting, failed or abnormal."),
             column("mapping_detail", Text, "Why, for alerting, failed and abnormal."),
             column("creation_method", Text, "existing or auto; NULL until known."),
-            column("state", Text, "pending, ddl, snapshot, snapshot_done, catch_up, stream, paused, failed, excluded or removed."),
+            column(
+                "state",
+                Text,
+                "pending, ddl, snapshot, snapshot_done, catch_up, stream, paused, failed, excluded or removed.",
+            ),
             column("state_changed_at", TimestampTz, "When the state last changed."),
             column("merge_group", Text, "Group of source tables that share the sink table."),
             column("key_columns", TextArray, "Key in use."),
@@ -280,7 +288,8 @@ fn sources(c: &RowContext<'_>) -> Result<Vec<Row>> {
         .map(|s| {
             let definition = source_definition(c.snapshot, s);
             let found = health.iter().find(|h| h.source_id == s.id);
-            let capabilities = c.gateway.connectors.get(&s.source_type).ok().map(|k| capability_words(k.info().capabilities));
+            let capabilities =
+                c.gateway.connectors.get(&s.source_type).ok().map(|k| capability_words(k.info().capabilities));
             let secret_names: Vec<String> = s
                 .options
                 .values()
@@ -399,7 +408,8 @@ fn tables(c: &RowContext<'_>) -> Result<Vec<Row>> {
                 SinkShape::Explicit { primary_key, .. } => Some(primary_key.clone()),
                 SinkShape::Like { .. } | SinkShape::Ddl { .. } | SinkShape::Existing | SinkShape::Inferred => None,
             };
-            let written = c.snapshot.mappings.values().any(|m| m.sink == t.path && m.state == MappingState::SnapshotDone);
+            let written =
+                c.snapshot.mappings.values().any(|m| m.sink == t.path && m.state == MappingState::SnapshotDone);
             vec![
                 t.id.into(),
                 "sink".into(),
@@ -443,7 +453,14 @@ fn table_columns(c: &RowContext<'_>) -> Result<Vec<Row>> {
         if let SinkShape::Explicit { columns, primary_key, .. } = &t.shape {
             for column in columns {
                 let is_key = primary_key.contains(&column.name);
-                push(&column.name, &column.data_type, column.is_nullable && !is_key, is_key, column.default_expr.as_deref(), false);
+                push(
+                    &column.name,
+                    &column.data_type,
+                    column.is_nullable && !is_key,
+                    is_key,
+                    column.default_expr.as_deref(),
+                    false,
+                );
             }
         }
         for column in &t.added_columns {

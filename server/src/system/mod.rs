@@ -22,8 +22,8 @@ use datafusion::common::DataFusionError;
 use datafusion::datasource::{TableProvider, TableType};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
-use rows::batch;
 pub use definitions::{ends_of, source_definition};
+use rows::batch;
 pub use rows::{Row, Value};
 use std::collections::HashMap;
 use std::fmt;
@@ -160,12 +160,8 @@ pub fn tables(gateway: &Arc<Gateway>, session: &Arc<Session>) -> Vec<SystemTable
         .iter()
         .map(|spec| {
             let schema = spec.schema();
-            let provider = Provider {
-                spec,
-                schema: schema.clone(),
-                gateway: gateway.clone(),
-                session: session.clone(),
-            };
+            let provider =
+                Provider { spec, schema: schema.clone(), gateway: gateway.clone(), session: session.clone() };
             SystemTable { name: spec.name, comment: spec.comment, schema, provider: Arc::new(provider) }
         })
         .collect()

@@ -102,16 +102,19 @@ pub fn batch(columns: &[ColumnSpec], schema: SchemaRef, rows: Vec<Row>) -> Resul
     }
     let arrays: Vec<ArrayRef> =
         columns.iter().enumerate().map(|(i, column)| array(column, rows.iter().map(|row| &row[i]))).collect();
-    RecordBatch::try_new(schema, arrays).map_err(|e| Error::internal("a system table could not be built").with_source(e))
+    RecordBatch::try_new(schema, arrays)
+        .map_err(|e| Error::internal("a system table could not be built").with_source(e))
 }
 
 fn array<'a>(column: &ColumnSpec, values: impl Iterator<Item = &'a Value>) -> ArrayRef {
     match column.column_type {
-        ColumnType::Int4 => Arc::new(values.map(|v| int(v).and_then(|n| i32::try_from(n).ok())).collect::<Int32Array>()),
+        ColumnType::Int4 => {
+            Arc::new(values.map(|v| int(v).and_then(|n| i32::try_from(n).ok())).collect::<Int32Array>())
+        }
         ColumnType::Int8 => Arc::new(values.map(int).collect::<Int64Array>()),
-        ColumnType::Float8 => Arc::new(
-            values.map(|v| if let Value::Float(f) = v { Some(*f) } else { None }).collect::<Float64Array>(),
-        ),
+        ColumnType::Float8 => {
+            Arc::new(values.map(|v| if let Value::Float(f) = v { Some(*f) } else { None }).collect::<Float64Array>())
+        }
         ColumnType::Bool => {
             Arc::new(values.map(|v| if let Value::Bool(b) = v { Some(*b) } else { None }).collect::<BooleanArray>())
         }

@@ -303,7 +303,8 @@ fn stat_sources(c: &RowContext<'_>) -> Result<Vec<Row>> {
                 Some(catalog::OptionValue::Text(text)) => text.parse::<i64>().ok(),
                 _ => None,
             };
-            let contact = health.iter().find(|h| h.source_id == s.id && h.health == "ok").and_then(|h| h.last_checked_at);
+            let contact =
+                health.iter().find(|h| h.source_id == s.id && h.health == "ok").and_then(|h| h.last_checked_at);
             Ok(vec![
                 s.id.into(),
                 s.name.clone().into(),

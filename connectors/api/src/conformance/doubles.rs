@@ -14,9 +14,12 @@
 
 use crate::changes::ChangeStream;
 use crate::schema::TableSchema;
-use crate::sink::{Accepted, CommitKey, CommitSummary, DeliveryGuarantee, Sink, TablePlan, TableTarget, TableWrite, TableWriter};
+use crate::sink::{
+    Accepted, CommitKey, CommitSummary, DeliveryGuarantee, Sink, TablePlan, TableTarget, TableWrite, TableWriter,
+};
 use crate::source::{
-    BatchStream, FilterPushdown, RawChunk, RawFormat, RawStream, Snapshot, SnapshotRequest, Source, Split, SplitGoal, TableRead,
+    BatchStream, FilterPushdown, RawChunk, RawFormat, RawStream, Snapshot, SnapshotRequest, Source, Split, SplitGoal,
+    TableRead,
 };
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -155,7 +158,10 @@ impl<O: Copy + Eq + Hash + fmt::Debug> Faults<O> {
             }
             Some(Fault::ReplyLost) => {
                 action.await?;
-                Err(Error::new(ErrorKind::ConnectionLost, format!("the double lost the reply to the operation {operation:?}")))
+                Err(Error::new(
+                    ErrorKind::ConnectionLost,
+                    format!("the double lost the reply to the operation {operation:?}"),
+                ))
             }
             Some(Fault::Held(gate)) => {
                 gate.pass().await;

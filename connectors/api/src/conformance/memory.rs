@@ -6,17 +6,15 @@
 use super::Row;
 use super::rows_of;
 use crate::changes::{ChangeBatch, ChangeEvent, ChangeOp, ChangeStream};
-use crate::connector::{
-    Capabilities, Check, CheckRequest, Connector, ConnectorInfo, DiscoverRequest, SourceConfig,
-};
+use crate::connector::{Capabilities, Check, CheckRequest, Connector, ConnectorInfo, DiscoverRequest, SourceConfig};
 use crate::schema::{ColumnSchema, TYPE_KEY, TableKind, TableSchema, WIRE_KEY};
 use crate::sink::{
-    Accepted, CommitKey, CommitSummary, DeliveryGuarantee, Misfit, Sink, SinkColumn, TableCreation, TablePlan, TableTarget,
-    TableWrite, TableWriter, WriteInput,
+    Accepted, CommitKey, CommitSummary, DeliveryGuarantee, Misfit, Sink, SinkColumn, TableCreation, TablePlan,
+    TableTarget, TableWrite, TableWriter, WriteInput,
 };
 use crate::source::{
-    BatchStream, ColumnFormat, FilterPushdown, RawChunk, RawFormat, RawStream, Snapshot, SnapshotRequest, Source, Split,
-    SplitGoal, TableRead,
+    BatchStream, ColumnFormat, FilterPushdown, RawChunk, RawFormat, RawStream, Snapshot, SnapshotRequest, Source,
+    Split, SplitGoal, TableRead,
 };
 use arrow::array::{ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
@@ -138,7 +136,13 @@ fn array(rows: &[Row], at: usize, format: ColumnFormat, data_type: &DataType) ->
     })
 }
 
-fn batch_of(schema: &SchemaRef, rows: &[Row], columns: &[usize], formats: &[ColumnFormat], table: &TableSchema) -> Result<RecordBatch> {
+fn batch_of(
+    schema: &SchemaRef,
+    rows: &[Row],
+    columns: &[usize],
+    formats: &[ColumnFormat],
+    table: &TableSchema,
+) -> Result<RecordBatch> {
     let arrays = columns
         .iter()
         .zip(formats)
@@ -182,7 +186,10 @@ impl MemorySystem {
                 match change {
                     RowChange::Insert(row) => {
                         if place(&rows, &key_of(&schema, row)).is_some() {
-                            return Err(Error::new(ErrorKind::UniqueViolation, format!("row {row:?} is there already")));
+                            return Err(Error::new(
+                                ErrorKind::UniqueViolation,
+                                format!("row {row:?} is there already"),
+                            ));
                         }
                         rows.push(row.clone());
                     }
@@ -520,7 +527,10 @@ impl MemorySink {
         if let Some(schema) = &existing
             && schema.columns.len() != target.columns.len()
         {
-            refuse(None, format!("The table has {} columns and {} arrive.", schema.columns.len(), target.columns.len()));
+            refuse(
+                None,
+                format!("The table has {} columns and {} arrive.", schema.columns.len(), target.columns.len()),
+            );
         }
         let ddl = match &existing {
             Some(_) => vec![],
@@ -573,7 +583,9 @@ impl Sink for MemorySink {
     }
     async fn forget(&self, gateway_id: &str, job_id: Option<i64>, drop_tables: &[TableName]) -> Result<()> {
         let mut inner = self.system.inner();
-        inner.positions.retain(|key, _| key.gateway_id != gateway_id || job_id.is_some_and(|job_id| job_id != key.job_id));
+        inner
+            .positions
+            .retain(|key, _| key.gateway_id != gateway_id || job_id.is_some_and(|job_id| job_id != key.job_id));
         for table in drop_tables {
             inner.tables.remove(table);
         }
@@ -605,7 +617,8 @@ fn decode_wire(batch: &RecordBatch) -> Result<RecordBatch> {
                 columns.push(column.clone());
             }
             Some(WIRE_INT64) => {
-                let values = column.as_binary_opt::<i32>().ok_or_else(|| Error::internal("wire bytes are not binary"))?;
+                let values =
+                    column.as_binary_opt::<i32>().ok_or_else(|| Error::internal("wire bytes are not binary"))?;
                 let number = |bytes: Option<&[u8]>| match bytes {
                     None => Ok(None),
                     Some(bytes) => bytes
@@ -688,7 +701,8 @@ impl TableWriter for MemoryWriter {
         // Values arrive by name, in another order perhaps.
         let order: Vec<Option<usize>> =
             schema.columns.iter().map(|c| target.columns.iter().position(|arriving| arriving.name == c.name)).collect();
-        let arrived = arrived.into_iter().map(|row| order.iter().map(|at| at.and_then(|at| row[at].clone())).collect::<Row>());
+        let arrived =
+            arrived.into_iter().map(|row| order.iter().map(|at| at.and_then(|at| row[at].clone())).collect::<Row>());
         let mut rows = match (&existing, target.mode) {
             (Some(table), WriteMode::Append | WriteMode::Upsert) => table.rows.as_ref().clone(),
             _ => vec![],
@@ -778,8 +792,9 @@ impl Connector for MemoryConnector {
     }
     async fn discover(&self, _config: &SourceConfig, request: &DiscoverRequest) -> Result<Vec<TableSchema>> {
         let inner = self.system.inner();
-        let schema = |table: &MemoryTable| {
-            TableSchema { rows_estimate: Some(table.rows.len() as u64), ..table.schema.as_ref().clone() }
+        let schema = |table: &MemoryTable| TableSchema {
+            rows_estimate: Some(table.rows.len() as u64),
+            ..table.schema.as_ref().clone()
         };
         Ok(match request {
             DiscoverRequest::List { schemas } => inner
@@ -788,7 +803,9 @@ impl Connector for MemoryConnector {
                 .filter(|(name, _)| schemas.is_empty() || schemas.contains(&name.schema))
                 .map(|(_, table)| TableSchema { columns: vec![], primary_key: vec![], ..schema(table) })
                 .collect(),
-            DiscoverRequest::Describe { tables } => tables.iter().filter_map(|name| inner.tables.get(name)).map(schema).collect(),
+            DiscoverRequest::Describe { tables } => {
+                tables.iter().filter_map(|name| inner.tables.get(name)).map(schema).collect()
+            }
         })
     }
     fn source(&self, _config: &SourceConfig) -> Result<Arc<dyn Source>> {

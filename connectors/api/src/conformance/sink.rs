@@ -224,7 +224,12 @@ async fn load(sink: &dyn Sink, target: &TableTarget, rows: &[(i64, Option<&str>)
     let mut writer = open(sink, target, &key).await?;
     write(&mut writer, batch(target, rows)?).await?;
     let summary = commit(writer, &key).await?;
-    ensure!(summary.rows_written == rows.len() as u64, "{} rows were written, says the commit of {}", summary.rows_written, rows.len());
+    ensure!(
+        summary.rows_written == rows.len() as u64,
+        "{} rows were written, says the commit of {}",
+        summary.rows_written,
+        rows.len()
+    );
     Ok(key)
 }
 
@@ -579,7 +584,8 @@ async fn bad_rows(harness: &dyn SinkHarness) -> Outcome {
     }
     for BadRows { what, target, bad_name } in cases {
         let key = fresh_key();
-        let mut writer = open_with(sink.as_ref(), &target, &key, true).await.map_err(said("opening a tolerant write"))?;
+        let mut writer =
+            open_with(sink.as_ref(), &target, &key, true).await.map_err(said("opening a tolerant write"))?;
         let mut due = some_rows(1);
         write(&mut writer, batch(&target, &due)?).await?;
         let bad = batch(&target, &[(101, Some("before")), (102, bad_name.as_deref()), (103, Some("after"))])?;
@@ -640,10 +646,8 @@ async fn two_tables(harness: &dyn SinkHarness) -> Outcome {
     let targets = ["suite_both_a", "suite_both_b"].map(|table| target(&harness.name(table), WriteMode::Append));
     let first = fresh_key();
     let keys = [first.clone(), CommitKey { mapping_id: first.mapping_id + 1, ..first }];
-    let (one, two) = futures::join!(
-        open(sink.as_ref(), &targets[0], &keys[0]),
-        open(sink.as_ref(), &targets[1], &keys[1])
-    );
+    let (one, two) =
+        futures::join!(open(sink.as_ref(), &targets[0], &keys[0]), open(sink.as_ref(), &targets[1], &keys[1]));
     let (mut one, mut two) = (one?, two?);
     for turn in 0..3 {
         write(&mut one, batch(&targets[0], &some_rows(turn * 100))?).await?;
@@ -682,7 +686,12 @@ async fn empty_load(harness: &dyn SinkHarness) -> Outcome {
             let is_kept = mode == WriteMode::Append && harness.rows(&table).await.is_some_and(|rows| !rows.is_empty());
             let due = if is_kept { some_rows(1) } else { rows.clone() };
             let summary = commit(writer, &key).await?;
-            ensure!(summary.rows_written == rows.len() as u64, "the commit of {} rows tells of {}", rows.len(), summary.rows_written);
+            ensure!(
+                summary.rows_written == rows.len() as u64,
+                "the commit of {} rows tells of {}",
+                rows.len(),
+                summary.rows_written
+            );
             sees(harness, &format!("after {mode:?} of {} rows", rows.len()), &table, &as_rows(&due)).await?;
             let found = recovered(sink.as_ref(), &key, &table).await?;
             ensure!(found.is_some(), "an empty load is not remembered");
@@ -717,12 +726,27 @@ async fn identifiers(harness: &dyn SinkHarness) -> Outcome {
     let sink = harness.sink();
     let long = "l".repeat(catalog::name::IDENT_BYTES_MAX);
     let tables = [
-        "select", "Mixed Case", "quo\"te", "apo'strophe", "semi;colon --x", "dots..and/slashes", "ümläut 表", "%d {} $1", "..",
-        "back\\slash", &long,
+        "select",
+        "Mixed Case",
+        "quo\"te",
+        "apo'strophe",
+        "semi;colon --x",
+        "dots..and/slashes",
+        "ümläut 表",
+        "%d {} $1",
+        "..",
+        "back\\slash",
+        &long,
     ];
     let columns = [
-        ["id", "name"], ["select", "from"], ["Mixed", "mixed"], ["quo\"te", "apo'strophe"], ["ü", "表 表"], ["$1", "%s {}"],
-        ["a.b", "a,b"], ["new\nline", "tab\there"],
+        ["id", "name"],
+        ["select", "from"],
+        ["Mixed", "mixed"],
+        ["quo\"te", "apo'strophe"],
+        ["ü", "表 表"],
+        ["$1", "%s {}"],
+        ["a.b", "a,b"],
+        ["new\nline", "tab\there"],
     ];
     let names = tables
         .iter()

@@ -200,11 +200,7 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(
             records("a,,\"\"\r\n\"x\ny\",\"q\"\"q\",z\n,,").unwrap(),
-            vec![
-                vec![some("a"), None, some("")],
-                vec![some("x\ny"), some("q\"q"), some("z")],
-                vec![None, None, None],
-            ]
+            vec![vec![some("a"), None, some("")], vec![some("x\ny"), some("q\"q"), some("z")], vec![None, None, None],]
         );
         assert_eq!(records("\n").unwrap(), vec![vec![None]]);
         assert!(records("").unwrap().is_empty());

@@ -199,13 +199,8 @@ mod tests {
     fn members_are_cut_out_as_text() {
         let object = r#"{ "a" : 1.10 , "b\"c":"x\\\"y}", "d":{"e":[1,{"f":"]"}]}, "g":[ ] ,"h":null}"#;
         let cut: Vec<(String, &str)> = members(object).into_iter().map(|(n, v)| (n.into_owned(), v)).collect();
-        let expected = [
-            ("a", "1.10"),
-            ("b\"c", r#""x\\\"y}""#),
-            ("d", r#"{"e":[1,{"f":"]"}]}"#),
-            ("g", "[ ]"),
-            ("h", "null"),
-        ];
+        let expected =
+            [("a", "1.10"), ("b\"c", r#""x\\\"y}""#), ("d", r#"{"e":[1,{"f":"]"}]}"#), ("g", "[ ]"), ("h", "null")];
         assert_eq!(cut, expected.map(|(n, v)| (n.to_owned(), v)));
         assert_eq!(unquote(r#""x\\\"y}""#), "x\\\"y}");
         assert_eq!(elements(r#"[1, "a,b" ,[2,3],{"c":4}]"#), ["1", "\"a,b\"", "[2,3]", "{\"c\":4}"]);

@@ -77,7 +77,9 @@ impl ParquetEncoder {
         let parquet_schema = parquet_schema(&schema).map_err(|error| refusal.explain(error))?;
         let leaf_counts = (0..schema.fields().len())
             .map(|field| {
-                (0..parquet_schema.num_columns()).filter(|&leaf| parquet_schema.get_column_root_idx(leaf) == field).count()
+                (0..parquet_schema.num_columns())
+                    .filter(|&leaf| parquet_schema.get_column_root_idx(leaf) == field)
+                    .count()
             })
             .collect();
         let options = ArrowWriterOptions::new().with_properties(properties).with_parquet_schema(parquet_schema);

@@ -602,8 +602,7 @@ pub fn decode(texts: &[Option<Cow<'_, str>>], data_type: &DataType) -> Result<Ar
         }),
         DataType::Decimal256(precision, scale) => primitive!(Decimal256Type, |text: &str| {
             let digits = scaled_digits(text.trim(), *scale)?;
-            (digits.trim_start_matches('-').len() <= usize::from(*precision))
-                .then(|| i256::from_string(&digits))?
+            (digits.trim_start_matches('-').len() <= usize::from(*precision)).then(|| i256::from_string(&digits))?
         }),
         DataType::Utf8 => Arc::new(texts.iter().map(Option::as_deref).collect::<StringArray>()),
         DataType::Binary => {
@@ -651,8 +650,7 @@ pub fn decode(texts: &[Option<Cow<'_, str>>], data_type: &DataType) -> Result<Ar
             (months == 0 && nanos % 1_000_000 == 0).then(|| IntervalDayTimeType::make_value(days, milliseconds))
         }),
         DataType::Interval(IntervalUnit::MonthDayNano) => primitive!(IntervalMonthDayNanoType, |text: &str| {
-            parse_interval(text)
-                .map(|(months, days, nanos)| IntervalMonthDayNanoType::make_value(months, days, nanos))
+            parse_interval(text).map(|(months, days, nanos)| IntervalMonthDayNanoType::make_value(months, days, nanos))
         }),
         DataType::List(_) | DataType::FixedSizeList(..) | DataType::Map(..) | DataType::Struct(_) => {
             decode_nested(texts, data_type)?
@@ -676,8 +674,8 @@ fn decode_nested(texts: &[Option<Cow<'_, str>>], data_type: &DataType) -> Result
     let arrow_failed = |error: ArrowError| DecodeError { row: 0, message: format!("{error}.") };
     // The row of the outermost value is the one to name.
     let check = |row: usize, text: &str, open: char| {
-        let is_json = text.trim_start().starts_with(open)
-            && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        let is_json =
+            text.trim_start().starts_with(open) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
         if is_json { Ok(()) } else { Err(wrong(row, text, data_type)) }
     };
     match data_type {
@@ -694,7 +692,8 @@ fn decode_nested(texts: &[Option<Cow<'_, str>>], data_type: &DataType) -> Result
                 match text {
                     Some(text) => {
                         check(row, text, '[')?;
-                        children.extend(json::elements(text.trim()).into_iter().map(|raw| leaf(raw, field.data_type())));
+                        children
+                            .extend(json::elements(text.trim()).into_iter().map(|raw| leaf(raw, field.data_type())));
                         if fixed.is_some_and(|length| children.len() - before != length) {
                             return Err(wrong(row, text, data_type));
                         }
@@ -709,9 +708,9 @@ fn decode_nested(texts: &[Option<Cow<'_, str>>], data_type: &DataType) -> Result
                 .map_err(|error| DecodeError { row: rows.get(error.row).copied().unwrap_or(0), ..error })?;
             let offsets = OffsetBuffer::from_lengths(lengths);
             Ok(match data_type {
-                DataType::FixedSizeList(_, length) => Arc::new(
-                    FixedSizeListArray::try_new(field.clone(), *length, values, nulls).map_err(arrow_failed)?,
-                ),
+                DataType::FixedSizeList(_, length) => {
+                    Arc::new(FixedSizeListArray::try_new(field.clone(), *length, values, nulls).map_err(arrow_failed)?)
+                }
                 DataType::Map(_, is_sorted) => {
                     let entries = values.as_struct().clone();
                     Arc::new(

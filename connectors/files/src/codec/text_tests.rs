@@ -57,16 +57,15 @@ fn every_value_survives_its_text() {
     let floats: Float64Array = ints.iter().map(|v| v.map(|v| f64::from_bits(v as u64))).collect();
     let floats: Float64Array = floats.iter().map(|v| v.filter(|v| !v.is_nan())).collect();
     there_and_back(Arc::new(floats));
-    let floats: Float32Array = ints.iter().map(|v| v.map(|v| f32::from_bits(v as u32)).filter(|v| !v.is_nan())).collect();
+    let floats: Float32Array =
+        ints.iter().map(|v| v.map(|v| f32::from_bits(v as u32)).filter(|v| !v.is_nan())).collect();
     there_and_back(Arc::new(floats));
     let decimals: Decimal128Array = ints.iter().map(|v| v.map(i128::from)).collect();
     there_and_back(Arc::new(decimals.with_precision_and_scale(38, 10).unwrap()));
     let decimals: Decimal256Array = ints.iter().map(|v| v.map(|v| i256::from_i128(i128::from(v) * 3))).collect();
     there_and_back(Arc::new(decimals.with_precision_and_scale(70, 0).unwrap()));
-    let intervals: IntervalMonthDayNanoArray = ints
-        .iter()
-        .map(|v| v.map(|v| IntervalMonthDayNanoType::make_value(v as i32, (v >> 20) as i32, v)))
-        .collect();
+    let intervals: IntervalMonthDayNanoArray =
+        ints.iter().map(|v| v.map(|v| IntervalMonthDayNanoType::make_value(v as i32, (v >> 20) as i32, v))).collect();
     there_and_back(Arc::new(intervals));
     let intervals: IntervalDayTimeArray =
         ints.iter().map(|v| v.map(|v| IntervalDayTimeType::make_value(v as i32, (v >> 9) as i32))).collect();

@@ -4,9 +4,7 @@ use crate::support::*;
 use arrow::array::{AsArray, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use catalog::{TableName, WriteMode};
-use connector_api::{
-    Connector, DiscoverRequest, FilterPushdown, SnapshotRequest, SplitGoal, TableKind, TableRead,
-};
+use connector_api::{Connector, DiscoverRequest, FilterPushdown, SnapshotRequest, SplitGoal, TableKind, TableRead};
 use datafusion::logical_expr::{Expr, col, lit};
 use futures::StreamExt;
 use std::fs;
@@ -53,10 +51,8 @@ async fn row_groups_that_cannot_match_are_not_read() {
         assert!(!splits.is_empty());
         read_with(&config, &read, SplitGoal { splits_max: 4, rows_min: 1 }).await.unwrap();
         assert_eq!(read.progress.rows.load(Ordering::Relaxed), rows, "{text}");
-        let described: usize = splits
-            .iter()
-            .map(|split| split.description.split(' ').next().unwrap().parse::<usize>().unwrap())
-            .sum();
+        let described: usize =
+            splits.iter().map(|split| split.description.split(' ').next().unwrap().parse::<usize>().unwrap()).sum();
         assert_eq!(described, groups, "{text}: {splits:?}");
     }
 }
@@ -137,10 +133,7 @@ async fn files_of_other_programs_are_read() {
     let events = describe(&config, &name("events")).await.unwrap().unwrap();
     let words: Vec<(&str, &str)> =
         events.columns.iter().map(|column| (column.name.as_str(), column.data_type.as_str())).collect();
-    assert_eq!(
-        words,
-        [("id", "bigint"), ("big", "text"), ("tags", "json"), ("ok", "boolean"), ("extra", "text")]
-    );
+    assert_eq!(words, [("id", "bigint"), ("big", "text"), ("tags", "json"), ("ok", "boolean"), ("extra", "text")]);
     let rows = read_all(&config, &name("events")).await.unwrap();
     assert_eq!(rows.column(1).as_string::<i32>().value(0), "12345678901234567890123");
     assert_eq!(rows.column(2).as_string::<i32>().value(0), "[1, 2]");
@@ -191,10 +184,13 @@ async fn parquet_files_are_united_and_widened() {
     };
     let of = |fields: Vec<Field>, columns| RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
     save("1.parquet", &of(vec![Field::new("a", DataType::Int32, false)], vec![Arc::new(Int32Array::from(vec![1, 2]))]));
-    save("2.parquet", &of(
-        vec![Field::new("b", DataType::Int64, false), Field::new("a", DataType::Int64, false)],
-        vec![Arc::new(Int64Array::from(vec![7])), Arc::new(Int64Array::from(vec![i64::MAX]))],
-    ));
+    save(
+        "2.parquet",
+        &of(
+            vec![Field::new("b", DataType::Int64, false), Field::new("a", DataType::Int64, false)],
+            vec![Arc::new(Int64Array::from(vec![7])), Arc::new(Int64Array::from(vec![i64::MAX]))],
+        ),
+    );
     let described = describe(&config, &name("t")).await.unwrap().unwrap();
     let columns: Vec<(&str, &str, bool)> =
         described.columns.iter().map(|c| (c.name.as_str(), c.data_type.as_str(), c.is_nullable)).collect();
@@ -202,10 +198,10 @@ async fn parquet_files_are_united_and_widened() {
     let rows = read_all(&config, &name("t")).await.unwrap();
     assert_eq!(rows.column(0).as_primitive::<Int64Type>().values(), &[1, 2, i64::MAX]);
     assert_eq!(rows.column(1).null_count(), 2);
-    save("3.parquet", &of(
-        vec![Field::new("a", DataType::Utf8, false)],
-        vec![Arc::new(arrow::array::StringArray::from(vec!["x"]))],
-    ));
+    save(
+        "3.parquet",
+        &of(vec![Field::new("a", DataType::Utf8, false)], vec![Arc::new(arrow::array::StringArray::from(vec!["x"]))]),
+    );
     let error = describe(&config, &name("t")).await.unwrap_err();
     assert_eq!(error.sqlstate(), "42804");
     assert_eq!(error.detail(), Some("It is bigint in \"1.parquet\" and text in \"3.parquet\"."));

@@ -79,14 +79,16 @@ pub fn every_type(rows: usize) -> RecordBatch {
     columns.push(("real".to_owned(), Arc::new(floats)));
     let decimals: Decimal128Array = ints.iter().map(|v| v.map(i128::from)).collect();
     columns.push(("numeric".to_owned(), Arc::new(decimals.with_precision_and_scale(38, 9).unwrap())));
-    let decimals: Decimal256Array = ints.iter().map(|v| v.map(|v| i256::from_i128(i128::from(v) * 1_000_003))).collect();
+    let decimals: Decimal256Array =
+        ints.iter().map(|v| v.map(|v| i256::from_i128(i128::from(v) * 1_000_003))).collect();
     columns.push(("numeric_long".to_owned(), Arc::new(decimals.with_precision_and_scale(76, 30).unwrap())));
     let intervals: IntervalMonthDayNanoArray = ints
         .iter()
         .map(|v| v.map(|v| IntervalMonthDayNanoType::make_value((v >> 7) as i32, (v >> 11) as i32, v)))
         .collect();
     columns.push(("interval".to_owned(), Arc::new(intervals)));
-    columns.push(("boolean".to_owned(), Arc::new(ints.iter().map(|v| v.map(|v| v % 2 == 0)).collect::<BooleanArray>())));
+    columns
+        .push(("boolean".to_owned(), Arc::new(ints.iter().map(|v| v.map(|v| v % 2 == 0)).collect::<BooleanArray>())));
     columns.push(("text".to_owned(), Arc::new(StringArray::from(texts.clone()))));
     columns.push(("text_view".to_owned(), Arc::new(StringViewArray::from(texts.clone()))));
     columns.push(("text_large".to_owned(), Arc::new(LargeStringArray::from(texts.clone()))));
@@ -113,11 +115,9 @@ pub fn every_type(rows: usize) -> RecordBatch {
     columns.push(("list".to_owned(), lists.clone()));
     columns.push(("map".to_owned(), Arc::new(maps.finish())));
     let numbers: ArrayRef = Arc::new(ints.iter().map(|v| v.map(i128::from)).collect::<Decimal128Array>());
-    let fields: Fields = vec![
-        Field::new("n", numbers.data_type().clone(), true),
-        Field::new("l", lists.data_type().clone(), true),
-    ]
-    .into();
+    let fields: Fields =
+        vec![Field::new("n", numbers.data_type().clone(), true), Field::new("l", lists.data_type().clone(), true)]
+            .into();
     let valid: NullBuffer = (0..rows).map(|row| row % 7 != 0).collect();
     columns.push(("struct".to_owned(), Arc::new(StructArray::new(fields, vec![numbers, lists], Some(valid)))));
     let fields: Vec<Field> = columns
@@ -155,9 +155,7 @@ async fn every_type_survives_every_format() {
         assert_eq!(summary.rows_written, 500);
         let back = read_all(&config, &table).await.unwrap();
         assert_eq!(back.num_rows(), 500, "{options:?}");
-        for (field, (wrote, read)) in
-            batch.schema().fields().iter().zip(batch.columns().iter().zip(back.columns()))
-        {
+        for (field, (wrote, read)) in batch.schema().fields().iter().zip(batch.columns().iter().zip(back.columns())) {
             let name = field.name();
             // What differs in layout alone is compared in the stored layout.
             let expected = match name.as_str() {
@@ -199,7 +197,8 @@ async fn a_table_without_rows_keeps_its_columns() {
     for format in ["parquet", "csv", "json"] {
         let config = config(folder.path(), &[("format", format)]);
         let empty = every_type(8).slice(0, 0);
-        let summary = write(&config, &name(format), WriteMode::Overwrite, 1, std::slice::from_ref(&empty)).await.unwrap();
+        let summary =
+            write(&config, &name(format), WriteMode::Overwrite, 1, std::slice::from_ref(&empty)).await.unwrap();
         assert_eq!(summary.rows_written, 0);
         let back = read_all(&config, &name(format)).await.unwrap();
         assert_eq!((back.num_rows(), back.num_columns()), (0, empty.num_columns()));

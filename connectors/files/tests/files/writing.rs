@@ -57,7 +57,8 @@ async fn a_reader_sees_all_of_a_write_or_nothing() {
                 let Ok(Some(_)) = describe(&config, &name("t")).await else { continue };
                 let rows = read_all(&config, &name("t")).await.unwrap();
                 assert!(rows.num_rows() % 5000 == 0 && rows.num_rows() > 0, "{}", rows.num_rows());
-                let versions: HashSet<&str> = arrow::array::AsArray::as_string::<i32>(rows.column(1)).iter().flatten().collect();
+                let versions: HashSet<&str> =
+                    arrow::array::AsArray::as_string::<i32>(rows.column(1)).iter().flatten().collect();
                 assert_eq!(versions.len(), rows.num_rows() / 5000, "each write adds one version of 5000 rows");
                 count += 1;
             }
@@ -166,18 +167,12 @@ async fn what_does_not_fit_is_told_in_one_go() {
     let config = config(folder.path(), &[]);
     let sink = sink(&config);
     write(&config, &name("t"), WriteMode::Append, 1, &[numbers(0, 10, "a")]).await.unwrap();
-    let schema = Schema::new(vec![
-        Field::new("id", DataType::Utf8, false),
-        Field::new("color", DataType::Utf8, true),
-    ]);
+    let schema = Schema::new(vec![Field::new("id", DataType::Utf8, false), Field::new("color", DataType::Utf8, true)]);
     let plan = sink.plan_table(&target(&name("t"), &schema, WriteMode::Append)).await.unwrap();
     let messages: Vec<&str> = plan.misfits.iter().map(|misfit| misfit.message.as_str()).collect();
     assert_eq!(
         messages,
-        [
-            "Column \"id\" is bigint in the files and text arrives.",
-            "Column \"color\" arrives and is not in the files.",
-        ]
+        ["Column \"id\" is bigint in the files and text arrives.", "Column \"color\" arrives and is not in the files.",]
     );
     assert_eq!(plan.creation_method, CreationMethod::Existing);
     let error = open(sink.as_ref(), target(&name("t"), &schema, WriteMode::Append), Arc::new(schema.clone()), 2)
@@ -233,7 +228,11 @@ async fn a_declared_table_gets_its_declared_types() {
         default_expr: None,
     };
     let shape = SinkShape::Explicit {
-        columns: vec![column("id", "numeric(20,1)", false), column("version", "varchar(10)", true), column("at", "timestamptz", true)],
+        columns: vec![
+            column("id", "numeric(20,1)", false),
+            column("version", "varchar(10)", true),
+            column("at", "timestamptz", true),
+        ],
         primary_key: vec!["id".to_owned()],
         indexes: vec![],
     };
@@ -302,9 +301,11 @@ async fn a_full_disk_is_an_error_that_leaves_nothing() {
         let before = everything(disk.0.path());
         // Values that do not compress.
         let noise = |seed: i64| {
-            let values = (0..50_000_i64).map(|i| (i ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64).rotate_left(29));
+            let values =
+                (0..50_000_i64).map(|i| (i ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64).rotate_left(29));
             let ids = Int64Array::from_iter_values(values.clone());
-            let texts = StringArray::from_iter_values(values.map(|v| format!("{:x}", v.wrapping_mul(0x5851_F42D_4C95_7F2D))));
+            let texts =
+                StringArray::from_iter_values(values.map(|v| format!("{:x}", v.wrapping_mul(0x5851_F42D_4C95_7F2D))));
             RecordBatch::try_new(numbers(0, 0, "").schema(), vec![Arc::new(ids), Arc::new(texts)]).unwrap()
         };
         let batches: Vec<RecordBatch> = (0..20).map(noise).collect();
@@ -326,8 +327,14 @@ async fn a_null_for_a_column_that_has_none_is_an_error_and_the_write_goes_on() {
     let sink = sink(&config);
     let mut writer: Box<dyn TableWriter> =
         open(sink.as_ref(), target(&name("t"), &batch.schema(), WriteMode::Append), batch.schema(), 2).await.unwrap();
-    let loose = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("version", DataType::Utf8, true)]));
-    let bad = RecordBatch::try_new(loose, vec![Arc::new(Int64Array::from(vec![None])), Arc::new(StringArray::from(vec!["x"]))]);
+    let loose = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("version", DataType::Utf8, true),
+    ]));
+    let bad = RecordBatch::try_new(
+        loose,
+        vec![Arc::new(Int64Array::from(vec![None])), Arc::new(StringArray::from(vec!["x"]))],
+    );
     let error = writer.write(bad.unwrap()).await.unwrap_err();
     assert_eq!((error.sqlstate(), error.column()), ("23502", Some("id")));
     writer.write(batch).await.unwrap();

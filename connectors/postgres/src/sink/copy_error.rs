@@ -8,13 +8,16 @@ pub(crate) fn statement_error(name: &TableName, error: Error) -> Error {
     let error = match error.sqlstate() {
         "55P03" => {
             let detail = error.detail().unwrap_or_default().to_owned();
-            Error::new(ErrorKind::Remote("55P03".to_owned()), format!("{}: another session holds a lock", error.message()))
-                .with_detail(detail)
-                .with_hint(format!(
-                    "On that server: SELECT pid, state, query FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks \
+            Error::new(
+                ErrorKind::Remote("55P03".to_owned()),
+                format!("{}: another session holds a lock", error.message()),
+            )
+            .with_detail(detail)
+            .with_hint(format!(
+                "On that server: SELECT pid, state, query FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks \
                      WHERE relation = to_regclass({}));",
-                    catalog::quote_literal(&name.quoted())
-                ))
+                catalog::quote_literal(&name.quoted())
+            ))
         }
         _ => error,
     };
@@ -111,7 +114,6 @@ fn key_of(detail: &str) -> Option<String> {
         _ => Some(format!("({columns})=({value})")),
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -92,7 +92,9 @@ fn cells_have_the_bytes_of_the_protocol() {
     assert_eq!(one(StringArray::from(vec!["{00112233445566778899AABBCCDDEEFF}"]), To::Uuid).unwrap(), bytes);
     let fixed = FixedSizeBinaryArray::try_from_iter(std::iter::once(bytes.clone())).unwrap();
     assert_eq!(one(fixed, To::Uuid).unwrap(), bytes);
-    let huge = Decimal256Array::from(vec![i256::from_i128(i128::MAX) * i256::from_i128(10)]).with_precision_and_scale(60, 5).unwrap();
+    let huge = Decimal256Array::from(vec![i256::from_i128(i128::MAX) * i256::from_i128(10)])
+        .with_precision_and_scale(60, 5)
+        .unwrap();
     assert_eq!(
         one(huge, To::Numeric(None)).unwrap()[..],
         one(StringArray::from(vec!["17014118346046923173168730371588410.57270"]), To::Numeric(None)).unwrap()[..]
@@ -128,14 +130,21 @@ fn lists_are_arrays_and_nested_values_are_json() {
 #[test]
 fn text_is_escaped_and_null_is_not_the_word() {
     let strings = StringArray::from(vec![Some("a\tb\\N"), None, Some("\\N"), Some(""), Some("\r\n")]);
-    let (encoder, batch) = encoder(CopyFormat::Text, vec![(Arc::new(strings.clone()), ColumnType::Text), (Arc::new(strings), ColumnType::Other)], vec![]);
+    let (encoder, batch) = encoder(
+        CopyFormat::Text,
+        vec![(Arc::new(strings.clone()), ColumnType::Text), (Arc::new(strings), ColumnType::Other)],
+        vec![],
+    );
     let expected = "a\\tb\\\\N\ta\\tb\\\\N\n\\N\t\\N\n\\\\N\t\\\\N\n\t\n\\r\\n\t\\r\\n\n";
     assert_eq!(String::from_utf8(encode(&encoder, &batch).unwrap()).unwrap(), expected);
     assert_eq!(text(BinaryArray::from(vec![b"\x01\xff".as_ref()]), ColumnType::Bytea), "\\\\x01ff\n");
     assert_eq!(text(Float64Array::from(vec![1e300]), ColumnType::Float8), "1e300\n");
     assert_eq!(text(Float64Array::from(vec![f64::NEG_INFINITY]), ColumnType::Float8), "-Infinity\n");
     assert_eq!(text(Float32Array::from(vec![0.1]), ColumnType::Float4), "0.1\n");
-    assert_eq!(text(Decimal128Array::from(vec![-5]).with_precision_and_scale(10, 3).unwrap(), ColumnType::Numeric(None)), "-0.005\n");
+    assert_eq!(
+        text(Decimal128Array::from(vec![-5]).with_precision_and_scale(10, 3).unwrap(), ColumnType::Numeric(None)),
+        "-0.005\n"
+    );
     assert_eq!(text(Int32Array::from(vec![7]), ColumnType::Other), "7\n");
     assert_eq!(
         text(TimestampMicrosecondArray::from(vec![500_000]).with_timezone("UTC"), ColumnType::Timestamptz),
@@ -145,8 +154,10 @@ fn text_is_escaped_and_null_is_not_the_word() {
 
 #[test]
 fn wire_bytes_are_copied_and_dictionaries_unpacked() {
-    let wire = Field::new("c0", DataType::Binary, true).with_metadata(HashMap::from([(WIRE_KEY.into(), "postgres.binary:1007".into())]));
-    let dictionary: DictionaryArray<arrow::datatypes::Int8Type> = vec![Some("x"), None, Some("x")].into_iter().collect();
+    let wire = Field::new("c0", DataType::Binary, true)
+        .with_metadata(HashMap::from([(WIRE_KEY.into(), "postgres.binary:1007".into())]));
+    let dictionary: DictionaryArray<arrow::datatypes::Int8Type> =
+        vec![Some("x"), None, Some("x")].into_iter().collect();
     let schema = Arc::new(Schema::new(vec![wire, Field::new("c1", dictionary.data_type().clone(), true)]));
     let columns = vec![
         EncodeColumn { name: "c0".into(), column_type: ColumnType::Other, is_not_null: false },
@@ -167,7 +178,11 @@ fn wire_bytes_are_copied_and_dictionaries_unpacked() {
 fn errors_name_column_and_row_and_keep_the_rows_before() {
     let ids = StringArray::from(vec!["a", "b"]);
     let numbers = Int64Array::from(vec![1, 70_000]);
-    let (encoder, batch) = encoder(CopyFormat::Binary, vec![(Arc::new(ids), ColumnType::Text), (Arc::new(numbers), ColumnType::Int2)], vec![0]);
+    let (encoder, batch) = encoder(
+        CopyFormat::Binary,
+        vec![(Arc::new(ids), ColumnType::Text), (Arc::new(numbers), ColumnType::Int2)],
+        vec![0],
+    );
     let prepared = encoder.prepare(&batch).unwrap();
     let mut buffer = BytesMut::new();
     let error = encoder.cursor(&prepared, 0, 10).unwrap().fill(&mut buffer, usize::MAX).unwrap_err();
@@ -176,7 +191,9 @@ fn errors_name_column_and_row_and_keep_the_rows_before() {
     assert_eq!((error.sqlstate(), error.column(), error.row_key()), ("22003", Some("c1"), Some("c0=b")));
     assert_eq!(cells(&buffer).len(), 1);
 
-    for array in [Arc::new(StringArray::from(vec!["ok", "a\0"])) as ArrayRef, Arc::new(StringViewArray::from(vec!["ok", "a\0"]))] {
+    for array in
+        [Arc::new(StringArray::from(vec!["ok", "a\0"])) as ArrayRef, Arc::new(StringViewArray::from(vec!["ok", "a\0"]))]
+    {
         let (encoder, batch) = super::tests::encoder(CopyFormat::Binary, vec![(array, ColumnType::Text)], vec![]);
         let error = encode(&encoder, &batch).unwrap_err();
         assert_eq!((error.kind(), error.row_key()), (&ErrorKind::InvalidText, Some("row 2")));
@@ -193,7 +210,7 @@ fn a_batch_is_cut_into_chunks_of_whole_rows() {
     let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..1000));
     let (encoder, batch) = encoder(CopyFormat::Binary, vec![(numbers, ColumnType::Int4)], vec![]);
     let prepared = encoder.prepare(&batch).unwrap();
-    let (mut row, mut chunks, mut seen) = (0, 0, 0);
+    let (mut row, mut chunks, mut seen) = (0, 0, 0i32);
     loop {
         let mut buffer = BytesMut::new();
         let mut cursor = encoder.cursor(&prepared, row, 0).unwrap();

@@ -27,7 +27,12 @@ pub(crate) enum Fit {
 /// The type of what arrives, as messages show it.
 pub(crate) fn arriving_type(column: &TargetColumn) -> String {
     column.source_type.clone().unwrap_or_else(|| {
-        column.field.metadata().get(TYPE_KEY).cloned().unwrap_or_else(|| crate::ddl::arrow_type(column.field.data_type()))
+        column
+            .field
+            .metadata()
+            .get(TYPE_KEY)
+            .cloned()
+            .unwrap_or_else(|| crate::ddl::arrow_type(column.field.data_type()))
     })
 }
 
@@ -77,7 +82,11 @@ fn fit_modifiers(arrives: &str, sink: &ResolvedType) -> Option<Fit> {
     Some(match (from.first(), to.first()) {
         // Fixed lengths of bits must be equal; characters and fractions of seconds may grow.
         (Some(from), Some(to)) if bare.starts_with("bit") && !bare.starts_with("bit varying") => {
-            if from == to { Fit::Whole } else { Fit::Lossy }
+            if from == to {
+                Fit::Whole
+            } else {
+                Fit::Lossy
+            }
         }
         (Some(from), Some(to)) if from <= to => Fit::Whole,
         _ => Fit::Lossy,
@@ -105,10 +114,14 @@ fn fit_arrow(data_type: &DataType, tag: Option<&str>, sink: &ResolvedType) -> Fi
                 To::Jsonb => whole_if(tag_is(&["json", "jsonb"])),
                 To::Uuid => whole_if(tag_is(&["uuid"])),
                 To::Numeric(limit) => match tag.and_then(numeric_tag) {
-                    Some(tagged) => whole_if(limit.is_none_or(|limit| tagged.is_some_and(|tagged| covers(limit, tagged)))),
+                    Some(tagged) => {
+                        whole_if(limit.is_none_or(|limit| tagged.is_some_and(|tagged| covers(limit, tagged))))
+                    }
                     None => Fit::Misfit,
                 },
-                To::Bool | To::Int2 | To::Int4 | To::Int8 | To::Oid | To::Float4 | To::Float8 | To::Bytea => Fit::Misfit,
+                To::Bool | To::Int2 | To::Int4 | To::Int8 | To::Oid | To::Float4 | To::Float8 | To::Bytea => {
+                    Fit::Misfit
+                }
                 To::Date | To::Time | To::Timestamp | To::Timestamptz => Fit::Misfit,
                 // No Arrow type carries these: text is the only way to fill them.
                 To::Interval | To::Array { .. } | To::Other => {
@@ -119,7 +132,12 @@ fn fit_arrow(data_type: &DataType, tag: Option<&str>, sink: &ResolvedType) -> Fi
         _ => {}
     }
     // Everything has an exact text, bytes excepted.
-    if is_plain_text && !matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)) {
+    if is_plain_text
+        && !matches!(
+            data_type,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
+        )
+    {
         return whole_if(!is_limited && sink.base_oid != 19);
     }
     match (data_type, &sink.column_type) {
@@ -146,30 +164,46 @@ fn fit_arrow(data_type: &DataType, tag: Option<&str>, sink: &ResolvedType) -> Fi
         (from, To::Numeric(limit)) => match (decimal_of(from), integer_range(from), limit) {
             (Some(_), _, None) | (_, Some(_), None) => Fit::Whole,
             (Some((precision, scale)), _, Some(limit)) => whole_if(decimal_fits(precision, scale, *limit)),
-            (None, Some((_, high)), Some(limit)) => {
-                whole_if(limit.scale >= 0 && high.to_string().len() as i32 <= i32::from(limit.precision) - i32::from(limit.scale))
-            }
+            (None, Some((_, high)), Some(limit)) => whole_if(
+                limit.scale >= 0
+                    && high.to_string().len() as i32 <= i32::from(limit.precision) - i32::from(limit.scale),
+            ),
             (None, None, _) => Fit::Misfit,
         },
-        (DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_), To::Bytea) => Fit::Whole,
+        (DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_), To::Bytea) => {
+            Fit::Whole
+        }
         (DataType::FixedSizeBinary(16), To::Uuid) => Fit::Whole,
         (DataType::Date32, To::Date) => Fit::Whole,
         (DataType::Date64, To::Date) => Fit::Lossy,
         (DataType::Date32 | DataType::Date64, To::Timestamp) => Fit::Whole,
-        (DataType::Time32(unit) | DataType::Time64(unit), To::Time) => whole_if(!is_limited && *unit != TimeUnit::Nanosecond),
+        (DataType::Time32(unit) | DataType::Time64(unit), To::Time) => {
+            whole_if(!is_limited && *unit != TimeUnit::Nanosecond)
+        }
         (DataType::Timestamp(unit, None), To::Timestamp) => whole_if(!is_limited && *unit != TimeUnit::Nanosecond),
         (DataType::Timestamp(unit, Some(_)), To::Timestamptz) => whole_if(!is_limited && *unit != TimeUnit::Nanosecond),
         (DataType::Interval(unit), To::Interval) => whole_if(!is_limited && *unit != IntervalUnit::MonthDayNano),
         (DataType::Duration(unit), To::Interval) => whole_if(!is_limited && *unit != TimeUnit::Nanosecond),
         (
-            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::Struct(_) | DataType::Map(..),
+            DataType::List(_)
+            | DataType::LargeList(_)
+            | DataType::FixedSizeList(..)
+            | DataType::Struct(_)
+            | DataType::Map(..),
             To::Jsonb,
         ) => Fit::Whole,
         (
-            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::Struct(_) | DataType::Map(..),
+            DataType::List(_)
+            | DataType::LargeList(_)
+            | DataType::FixedSizeList(..)
+            | DataType::Struct(_)
+            | DataType::Map(..),
             To::Text,
         ) if is_json => Fit::Whole,
-        (DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _), To::Array { element_oid, element }) => {
+        (
+            DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _),
+            To::Array { element_oid, element },
+        ) => {
             let bare = sink.bare.strip_suffix("[]").unwrap_or(&sink.bare).to_owned();
             let text = sink.text.strip_suffix("[]").unwrap_or(&sink.text).to_owned();
             let inner = ResolvedType {
@@ -291,7 +325,11 @@ mod tests {
             (plain("jsonb", DataType::Utf8), "json", Whole),
             (plain("uuid", DataType::FixedSizeBinary(16)), "uuid", Whole),
             (plain("uuid", DataType::FixedSizeBinary(16)), "integer", Misfit),
-            (plain("timestamp(3) without time zone", DataType::Timestamp(TimeUnit::Microsecond, None)), "timestamp without time zone", Whole),
+            (
+                plain("timestamp(3) without time zone", DataType::Timestamp(TimeUnit::Microsecond, None)),
+                "timestamp without time zone",
+                Whole,
+            ),
             (plain("bit(3)", DataType::Utf8), "bit(4)", Lossy),
             (expression(DataType::Timestamp(TimeUnit::Microsecond, None), None), "timestamp with time zone", Misfit),
             (expression(DataType::Timestamp(TimeUnit::Nanosecond, None), None), "timestamp without time zone", Lossy),
@@ -321,7 +359,10 @@ mod tests {
             wire_encoding(column, &sink, fit(column, &sink))
         };
         assert_eq!(wire(&plain("integer[]", DataType::Utf8), "integer[]").as_deref(), Some("postgres.binary:1007"));
-        assert_eq!(wire(&plain("numeric(10,2)", DataType::Decimal128(10, 2)), "numeric").as_deref(), Some("postgres.binary:1700"));
+        assert_eq!(
+            wire(&plain("numeric(10,2)", DataType::Decimal128(10, 2)), "numeric").as_deref(),
+            Some("postgres.binary:1700")
+        );
         assert_eq!(wire(&plain("numeric(10,2)", DataType::Decimal128(10, 2)), "numeric(5,1)"), None);
         assert_eq!(wire(&plain("integer", DataType::Int32), "bigint"), None);
         assert_eq!(wire(&plain("money", DataType::Utf8), "money"), None);

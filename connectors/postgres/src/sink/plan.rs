@@ -83,7 +83,11 @@ pub(crate) async fn plan(client: &Client, target: &TableTarget) -> Result<Planne
         Some(table) => match on_exists(target) {
             OnExists::Use => Ok(builder.existing(table)),
             OnExists::Error => {
-                builder.refuse(ErrorKind::DuplicateTable, None, format!("Table {} exists and on_exists is \"error\".", target.name));
+                builder.refuse(
+                    ErrorKind::DuplicateTable,
+                    None,
+                    format!("Table {} exists and on_exists is \"error\".", target.name),
+                );
                 Ok(builder.existing(table))
             }
             OnExists::Recreate if !matches!(table.kind, 'r' | 'p') => Ok(builder.existing(table)),
@@ -210,7 +214,10 @@ impl<'a> Builder<'a> {
                 self.refuse(
                     ErrorKind::TypeMismatch,
                     Some(&column.name),
-                    format!("Column \"{}\" is GENERATED ALWAYS AS IDENTITY in the sink and cannot be updated.", column.name),
+                    format!(
+                        "Column \"{}\" is GENERATED ALWAYS AS IDENTITY in the sink and cannot be updated.",
+                        column.name
+                    ),
                 );
             }
             fits.push(how);
@@ -245,10 +252,9 @@ impl<'a> Builder<'a> {
                 ),
             );
         }
-        let overrides_identity = table
-            .columns
-            .iter()
-            .any(|column| column.is_identity_always && target.columns.iter().any(|arrives| arrives.name == column.name));
+        let overrides_identity = table.columns.iter().any(|column| {
+            column.is_identity_always && target.columns.iter().any(|arrives| arrives.name == column.name)
+        });
         let key = if is_unique { target.key.clone() } else { vec![] };
         let mut planned = self.finish(CreationMethod::Existing, Origin::Existing, layout, fits, key);
         planned.is_partitioned = table.kind == 'p';
@@ -291,7 +297,9 @@ impl<'a> Builder<'a> {
     async fn create(mut self, client: &Client, before: Vec<String>) -> Result<Planned> {
         let (target, name) = (self.target, &self.target.name);
         let must_exist = match &target.creation {
-            TableCreation::MustExist | TableCreation::Shape { shape: SinkShape::Existing, .. } => Some("it must exist already"),
+            TableCreation::MustExist | TableCreation::Shape { shape: SinkShape::Existing, .. } => {
+                Some("it must exist already")
+            }
             TableCreation::Auto | TableCreation::Shape { .. } => target
                 .options
                 .get("auto_create")
@@ -325,11 +333,14 @@ impl<'a> Builder<'a> {
                     (table, Origin::New)
                 }
                 SinkShape::Like { path, .. } => {
-                    return Err(Error::internal(format!("the shape LIKE {path} of sink table {name} was not resolved")));
+                    return Err(Error::internal(format!(
+                        "the shape LIKE {path} of sink table {name} was not resolved"
+                    )));
                 }
             },
         };
-        let types = resolve_types(client, &name.schema, table.columns.iter().map(|column| column.data_type.clone())).await?;
+        let types =
+            resolve_types(client, &name.schema, table.columns.iter().map(|column| column.data_type.clone())).await?;
         let (layout, fits) = if origin == Origin::Ddl { (vec![], vec![]) } else { self.new_layout(&table, &types) };
         if target.mode == WriteMode::Upsert && origin == Origin::New && !same_columns(&table.primary_key, &target.key) {
             self.refuse(
@@ -419,7 +430,10 @@ impl<'a> Builder<'a> {
                 self.refuse(
                     ErrorKind::UndefinedObject,
                     Some(&column.name),
-                    format!("Column \"{}\" has type {}, which does not exist in the sink.", column.name, column.data_type),
+                    format!(
+                        "Column \"{}\" has type {}, which does not exist in the sink.",
+                        column.name, column.data_type
+                    ),
                 );
             }
             let arrives = target.columns.iter().any(|arriving| arriving.name == column.name);
@@ -434,7 +448,11 @@ impl<'a> Builder<'a> {
         }
         for key in &table.primary_key {
             if !table.columns.iter().any(|column| column.name == *key) {
-                self.refuse(ErrorKind::UndefinedColumn, Some(key), format!("Key column \"{key}\" is not a column of the sink table."));
+                self.refuse(
+                    ErrorKind::UndefinedColumn,
+                    Some(key),
+                    format!("Key column \"{key}\" is not a column of the sink table."),
+                );
             }
         }
         for column in &target.columns {
@@ -452,7 +470,12 @@ impl<'a> Builder<'a> {
                 self.refuse(
                     ErrorKind::TypeMismatch,
                     Some(&column.name),
-                    format!("Column \"{}\" is {} in the sink and {} arrives.", column.name, resolved.text, arriving_type(column)),
+                    format!(
+                        "Column \"{}\" is {} in the sink and {} arrives.",
+                        column.name,
+                        resolved.text,
+                        arriving_type(column)
+                    ),
                 );
             }
             fits.push(how);

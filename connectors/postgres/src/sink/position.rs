@@ -122,9 +122,7 @@ async fn look(client: &Client) -> Result<(bool, bool)> {
 /// Takes the row's lock until the transaction ends; the write's transaction does so first of all.
 pub(crate) async fn lock(client: &Client, key: &CommitKey, table: &TableName) -> Result<()> {
     let statement = format!("SELECT pg_advisory_xact_lock({})", lock_number(key));
-    client
-        .run(&format!("wait for an earlier write of table {table} to end"), client.batch_execute(&statement))
-        .await
+    client.run(&format!("wait for an earlier write of table {table} to end"), client.batch_execute(&statement)).await
 }
 
 /// Writes the row, in the open transaction.

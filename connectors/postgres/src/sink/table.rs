@@ -81,9 +81,7 @@ pub(crate) struct Inspection {
 /// Looks at one table.
 pub(crate) async fn inspect(client: &Client, name: &TableName) -> Result<Inspection> {
     let doing = format!("look at table {name}");
-    let row = client
-        .run(&doing, client.query_one(INSPECT, &[&name.schema, &name.table]))
-        .await?;
+    let row = client.run(&doing, client.query_one(INSPECT, &[&name.schema, &name.table])).await?;
     let oid: Option<Oid> = row.get("oid");
     let table = match oid {
         None => None,
