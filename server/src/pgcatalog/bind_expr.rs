@@ -188,10 +188,8 @@ impl Binder<'_> {
                 Ok(n) => {
                     Bound::new(Expr::Const(Value::Int(n)), if i32::try_from(n).is_ok() { oid::INT4 } else { oid::INT8 })
                 }
-                Err(_) => match text.parse::<f64>() {
-                    Ok(n) => Bound::new(Expr::Const(Value::Float(n)), oid::FLOAT8),
-                    Err(_) => return Err(Error::new(ErrorKind::Syntax, format!("\"{text}\" is no number"))),
-                },
+                // The engine has exact decimals.
+                Err(_) => return Err(Error::unsupported("a number with a fraction in a catalog query")),
             },
             V::SingleQuotedString(text)
             | V::EscapedStringLiteral(text)

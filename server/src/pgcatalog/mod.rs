@@ -149,6 +149,13 @@ impl ast::Visitor for Asks {
     }
     fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
         let name = match factor {
+            // The engine does not number the rows of a function.
+            ast::TableFactor::UNNEST { with_ordinality: true, .. }
+            | ast::TableFactor::Table { with_ordinality: true, .. }
+            | ast::TableFactor::Function { with_ordinality: true, .. } => {
+                self.catalog = true;
+                return ControlFlow::Continue(());
+            }
             ast::TableFactor::Table { name, args: Some(_), .. } | ast::TableFactor::Function { name, .. } => name,
             _ => return ControlFlow::Continue(()),
         };

@@ -18,7 +18,7 @@ pub(crate) mod resolve;
 mod rewrite;
 mod source_tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time;
 mod types;
 

@@ -926,8 +926,6 @@ ORDER BY 1, 2
 ----
 SELECT CURRENT_USER
 ----
-ALTER USER postgres PASSWORD 'SCRAM-SHA-256$4096:QeEobQgU96cRGxDnEkbZ7g==$60WWBjtZ+1ewFVjreT/Xb/BkdTMqu8OexGZP+F93dO4=:ma9AnsCLJdUOd3KGsqw1PX8ljI0Cbjd0enqOPq967HA='
-----
 SELECT c.relname, NULL::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'S', 'v', 'm', 'f', 'p') AND (c.relname) LIKE 'or%' AND pg_catalog.pg_table_is_visible(c.oid) AND c.relnamespace <> (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'pg_catalog')
 	UNION ALL
 	SELECT NULL::pg_catalog.text, n.nspname FROM pg_catalog.pg_namespace n WHERE n.nspname LIKE 'or%' AND n.nspname NOT LIKE E'pg\\_%'
