@@ -226,8 +226,9 @@ const FUNCTIONS: &[Function] = &[
     strict("pg_get_function_arguments", (1, 1), TEXT, |_| Ok("".into())),
     strict("pg_get_function_identity_arguments", (1, 1), TEXT, |_| Ok("".into())),
     strict("pg_get_function_result", (1, 1), TEXT, |c| {
-        let function =
-            super::rows::procedure_names().into_iter().find(|n| Some(super::rows::procedure_oid(n)) == c.oid(0));
+        let function = super::server_rows::procedure_names()
+            .into_iter()
+            .find(|n| Some(super::server_rows::procedure_oid(n)) == c.oid(0));
         let returns = function.and_then(find).and_then(|f| f.returns.fixed()).unwrap_or(oid::TEXT);
         Ok(format_type(c.catalog, returns, None).into())
     }),

@@ -13,6 +13,7 @@
 pub(crate) mod arrow;
 mod bind;
 mod bind_expr;
+mod bind_from;
 mod bind_function;
 mod evaluate;
 pub(crate) mod function;
@@ -23,6 +24,7 @@ pub(crate) mod object;
 mod plan;
 mod rows;
 mod run;
+mod server_rows;
 pub(crate) mod set_function;
 pub(crate) mod snapshot;
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Names and numbers of objects, and casts between types: what `regclass` and its kin read and show.
 
 use super::layout::type_of;
-use super::rows::{procedure_names, procedure_oid, relation_text};
+use super::rows::relation_text;
+use super::server_rows::{procedure_names, procedure_oid};
 use super::snapshot::Catalog;
 use super::value::{self, Value, element_of, is_integer, is_numbered, is_reg, is_textual, written_type};
 use crate::pg_types::{oid, type_name};

@@ -62,7 +62,7 @@ impl<'a> Runner<'a> {
     fn step(&self) -> Result<()> {
         let steps = self.steps.get() + 1;
         self.steps.set(steps);
-        if steps % STEPS_PER_LOOK == 0 {
+        if steps.is_multiple_of(STEPS_PER_LOOK) {
             if self.canceled.has_changed().unwrap_or(true) {
                 return Err(Error::new(ErrorKind::Canceled, "canceling statement due to user request"));
             }

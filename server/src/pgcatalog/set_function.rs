@@ -25,7 +25,7 @@ const FUNCTIONS: &[SetFunction] = &[
         name: "generate_series",
         arguments: (2, 3),
         columns: |types| {
-            let wide = types.iter().any(|t| *t == oid::INT8);
+            let wide = types.contains(&oid::INT8);
             vec![("generate_series", if wide { oid::INT8 } else { oid::INT4 })]
         },
         call: generate_series,

@@ -1,8 +1,8 @@
 //! What clients send, run against a gateway.
 
-use crate::query::tests::Bench;
 use crate::pgcatalog::{CatalogQuery, asks_for_catalog};
 use crate::query::resolve::{Scope, relations};
+use crate::query::tests::Bench;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 
@@ -83,8 +83,12 @@ fn psql_describes_a_table_of_the_clients_source() {
              WHERE c.oid = '{oid}' AND c.oid = i.indrelid AND i.indexrelid = c2.oid"
         ))
         .unwrap();
-    let expected =
-        ["nation_pkey", "true", "CREATE UNIQUE INDEX nation_pkey ON tpch.nation USING btree (n_nationkey)", "PRIMARY KEY (n_nationkey)"];
+    let expected = [
+        "nation_pkey",
+        "true",
+        "CREATE UNIQUE INDEX nation_pkey ON tpch.nation USING btree (n_nationkey)",
+        "PRIMARY KEY (n_nationkey)",
+    ];
     assert_eq!(keys.rows, [expected]);
 }
 
@@ -112,22 +116,43 @@ fn the_evaluator_computes_as_postgresql_does() {
     let bench = Bench::new("tidegate");
     for (sql, expected) in [
         // Every row carries the oid of a type by which it is found again.
-        ("select 'int4'::regtype, 'int4'::regtype::oid, 23::regtype::text, 'pg_class'::regclass::oid", "integer|23|integer|1259"),
+        (
+            "select 'int4'::regtype, 'int4'::regtype::oid, 23::regtype::text, 'pg_class'::regclass::oid",
+            "integer|23|integer|1259",
+        ),
         ("select array(select oid from pg_am order by 1), array_to_string('{a,b}'::text[], '-')", "[2, 403]|a-b"),
         ("select (information_schema._pg_expandarray('{7,8}'::int2[])).n from pg_am where oid = 2", "1"),
-        ("select s.r, (current_schemas(false))[s.r] from generate_series(1, array_upper(current_schemas(false), 1)) as s(r)", "1|tidegate"),
+        (
+            "select s.r, (current_schemas(false))[s.r] from generate_series(1, array_upper(current_schemas(false), 1)) as s(r)",
+            "1|tidegate",
+        ),
         ("select count(*), max(typname), bool_or(oid = 23) from pg_type where oid in (20, 23)", "2|int8|true"),
-        ("select typname, row_number() over (order by oid desc) from pg_type where typname like 'int_' order by 1 limit 1", "int2|2"),
+        (
+            "select typname, row_number() over (order by oid desc) from pg_type where typname like 'int_' order by 1 limit 1",
+            "int2|2",
+        ),
         ("select x from unnest('{b,a}'::text[]) with ordinality as t(x, n) order by n desc limit 1", "a"),
-        ("with recursive t(n) as (select 1 union all select n + 1 from t where n < 5) select max(n), count(*), pg_backend_pid() from t", "5|5|7"),
-        ("select t.typname from pg_type t left join pg_range r on r.rngtypid = t.oid where r.rngsubtype = 23", "int4range"),
+        (
+            "with recursive t(n) as (select 1 union all select n + 1 from t where n < 5) select max(n), count(*), pg_backend_pid() from t",
+            "5|5|7",
+        ),
+        (
+            "select t.typname from pg_type t left join pg_range r on r.rngtypid = t.oid where r.rngsubtype = 23",
+            "int4range",
+        ),
         ("select case 3 when 1 then 'a' else pg_get_userbyid(10) end", "tidegate"),
         ("select count(*) from (select relkind from pg_class except select 'r') x", "1"),
-        ("select not exists (select 1 from pg_enum), 1 in (select 1 from pg_am), null = any ('{1}'::int[]), current_user", "true|true|NULL|ann"),
+        (
+            "select not exists (select 1 from pg_enum), 1 in (select 1 from pg_am), null = any ('{1}'::int[]), current_user",
+            "true|true|NULL|ann",
+        ),
         ("select distinct on (relkind) relkind from pg_class order by relkind desc limit 1", "v"),
         ("select format('%I.%s', 'A', 1), pg_typeof(1::int8), quote_ident('a b')", "\"A\".1|bigint|\"a b\""),
         ("select string_agg(amname, ',' order by amname desc) from pg_am", "heap,btree"),
-        ("select c.relname from pg_class c join lateral (select c.oid as o) x on x.o = c.oid where c.relname = 'pg_am'", "pg_am"),
+        (
+            "select c.relname from pg_class c join lateral (select c.oid as o) x on x.o = c.oid where c.relname = 'pg_am'",
+            "pg_am",
+        ),
         ("select count(*) from pg_am a right join pg_tablespace t on false", "2"),
         ("select count(*) from pg_am a full join pg_tablespace t on false", "4"),
         ("select pg_size_pretty(pg_relation_size('pg_class')), version() ~ '^PostgreSQL 16'", "0 bytes|true"),

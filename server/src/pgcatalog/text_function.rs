@@ -369,7 +369,8 @@ fn json_object(call: &Call<'_>) -> Result<Value> {
 
 /// A compiled regular expression, kept for the next row.
 pub(super) fn regex(pattern: &str, ignore_case: bool) -> Result<Arc<Regex>> {
-    static COMPILED: OnceLock<Mutex<HashMap<(String, bool), Arc<Regex>>>> = OnceLock::new();
+    type Compiled = HashMap<(String, bool), Arc<Regex>>;
+    static COMPILED: OnceLock<Mutex<Compiled>> = OnceLock::new();
     const KEPT_MAX: usize = 200;
     let mut compiled = COMPILED.get_or_init(Mutex::default).lock();
     if let Some(found) = compiled.get(&(pattern.to_owned(), ignore_case)) {

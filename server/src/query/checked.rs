@@ -78,9 +78,9 @@ fn checked(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
-static PLUS: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::new(Operator::Plus, "checked_plus"));
-static MINUS: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::new(Operator::Minus, "checked_minus"));
-static TIMES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::new(Operator::Multiply, "checked_times"));
+static PLUS: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::function(Operator::Plus, "checked_plus"));
+static MINUS: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::function(Operator::Minus, "checked_minus"));
+static TIMES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::function(Operator::Multiply, "checked_times"));
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
@@ -90,7 +90,7 @@ struct Checked {
 }
 
 impl Checked {
-    fn new(op: Operator, name: &'static str) -> Arc<ScalarUDF> {
+    fn function(op: Operator, name: &'static str) -> Arc<ScalarUDF> {
         Arc::new(ScalarUDF::from(Self { op, name, signature: Signature::any(2, Volatility::Immutable) }))
     }
 }

@@ -9,7 +9,7 @@ use super::checked::CheckedArithmetic;
 use super::error::map_error;
 use super::function::{Input, is_override, of_catalog};
 use super::time::with_seconds;
-use super::types::Types;
+use super::written_type::Types;
 use crate::gateway::Gateway;
 use crate::pgcatalog::{function, snapshot::Catalog};
 use crate::session::Session;

@@ -20,7 +20,7 @@ mod source_tables;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
-mod types;
+mod written_type;
 
 pub use checked::CheckedArithmetic;
 pub use context::postgres_features;

@@ -7,7 +7,7 @@ use super::names::{OutputNames, last_part, name_outputs};
 use super::resolve::{Scope, Target, relations};
 use super::rewrite::{rewrite, spell_columns};
 use super::source_tables::tables;
-use super::types::parameter_field;
+use super::written_type::parameter_field;
 use crate::outcome::OutputColumn;
 use crate::pg_types::{oid, pg_type_of};
 use crate::pgcatalog::value::{is_reg, written_type};

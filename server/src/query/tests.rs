@@ -5,8 +5,8 @@ use crate::gateway::Connectors;
 use crate::runtime::JobManager;
 use crate::settings::Settings;
 use catalog::definition::{Source, now};
-use catalog::store::{Change, KeySource, Store};
 use catalog::option::OptionValue;
+use catalog::store::{Change, KeySource, Store};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use std::collections::BTreeMap;
@@ -31,7 +31,8 @@ pub(crate) struct Answer {
 impl Bench {
     pub(crate) fn new(database: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let runtime = Builder::new_multi_thread().worker_threads(2).thread_stack_size(16 << 20).enable_all().build().unwrap();
+        let runtime =
+            Builder::new_multi_thread().worker_threads(2).thread_stack_size(16 << 20).enable_all().build().unwrap();
         let store = Arc::new(Store::open(directory.path(), KeySource::File).unwrap());
         let source = |id, name: &str, usage: &str| Source {
             id,
@@ -70,9 +71,9 @@ impl Bench {
     }
 
     pub(crate) fn run(&self, planned: &PlannedQuery, parameters: Vec<ScalarValue>) -> Result<Answer> {
-        let batches: Vec<RecordBatch> = self.runtime.block_on(async {
-            planned.execute(&self.gateway, &self.session, parameters).await?.try_collect().await
-        })?;
+        let batches: Vec<RecordBatch> = self
+            .runtime
+            .block_on(async { planned.execute(&self.gateway, &self.session, parameters).await?.try_collect().await })?;
         let options = FormatOptions::default().with_null("NULL");
         let mut rows = vec![];
         for batch in &batches {
@@ -82,7 +83,9 @@ impl Bench {
             }
             let formatters: Vec<ArrayFormatter<'_>> =
                 batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
-            rows.extend((0..batch.num_rows()).map(|i| formatters.iter().map(|f| f.value(i).to_string()).collect::<Vec<_>>()));
+            rows.extend(
+                (0..batch.num_rows()).map(|i| formatters.iter().map(|f| f.value(i).to_string()).collect::<Vec<_>>()),
+            );
         }
         Ok(Answer {
             names: planned.columns.iter().map(|c| c.name.clone()).collect(),
@@ -103,8 +106,10 @@ impl Bench {
 #[test]
 fn names_and_types_of_results_are_postgresqls() {
     let bench = Bench::new("tidegate");
-    let answer = bench.query("select 1, 1+1, 'x', null, true, count(*), 1.5 as a, 2 as a, current_user, 3000000000").unwrap();
-    let names = ["?column?", "?column?", "?column?", "?column?", "?column?", "count", "a", "a", "current_user", "?column?"];
+    let answer =
+        bench.query("select 1, 1+1, 'x', null, true, count(*), 1.5 as a, 2 as a, current_user, 3000000000").unwrap();
+    let names =
+        ["?column?", "?column?", "?column?", "?column?", "?column?", "count", "a", "a", "current_user", "?column?"];
     assert_eq!(answer.names, names);
     assert_eq!(answer.types, [23, 23, 25, 25, 16, 20, 1700, 23, 19, 20]);
     assert_eq!(answer.rows[0][8], "ann");
@@ -191,10 +196,16 @@ fn parameters_get_their_types_from_the_query_and_from_the_client() {
 fn a_source_is_a_database_and_bare_names_are_its_tables() {
     let bench = Bench::new("demo");
     assert_eq!(bench.row("select count(*) from nation"), ["25"]);
-    assert_eq!(bench.row("select count(*) from tpch.nation n join demo.tpch.region r on n.n_regionkey = r.r_regionkey"), ["25"]);
+    assert_eq!(
+        bench.row("select count(*) from tpch.nation n join demo.tpch.region r on n.n_regionkey = r.r_regionkey"),
+        ["25"]
+    );
     assert_eq!(bench.row("select count(*) from Nation"), ["25"]);
     assert_eq!(bench.row("select current_database(), current_schema()"), ["demo", "tpch"]);
-    assert_eq!(bench.query("select * from sources").map(|a| a.rows).unwrap_err().hint(), Some("Perhaps you meant \"tidegate.sources\"."));
+    assert_eq!(
+        bench.query("select * from sources").map(|a| a.rows).unwrap_err().hint(),
+        Some("Perhaps you meant \"tidegate.sources\".")
+    );
     assert_eq!(bench.row("select count(*) from tidegate.sources"), ["2"]);
 }
 
@@ -221,7 +232,9 @@ fn a_plan_is_shown_line_by_line() {
 #[test]
 fn a_query_ends_when_nobody_reads_it() {
     let bench = Bench::new("tidegate");
-    let planned = bench.plan("select count(*) from generate_series(1, 100000000) a, generate_series(1, 100000000) b", &[]).unwrap();
+    let planned = bench
+        .plan("select count(*) from generate_series(1, 100000000) a, generate_series(1, 100000000) b", &[])
+        .unwrap();
     let alive = bench.runtime.block_on(async {
         let rows = planned.execute(&bench.gateway, &bench.session, vec![]).await.unwrap();
         drop(rows);

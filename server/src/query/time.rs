@@ -252,7 +252,7 @@ fn formatted(time: &NaiveDateTime, pattern: &str) -> std::result::Result<String,
             };
             if fills && width > 0 { format!("{text:width$}") } else { text }
         };
-        let hour12 = i64::from(if time.hour() % 12 == 0 { 12 } else { time.hour() % 12 });
+        let hour12 = i64::from(if time.hour().is_multiple_of(12) { 12 } else { time.hour() % 12 });
         let month = usize::try_from(time.month0()).unwrap_or(0);
         let day = usize::try_from(time.weekday().num_days_from_sunday()).unwrap_or(0);
         let micros = i64::from(time.nanosecond() / 1000).min(999_999);
