@@ -1,7 +1,7 @@
 //! The client catalog: `pg_catalog` and `information_schema`, as psql and drivers read them.
 //!
-//! A query over these alone is answered here: it is bound ([`bind`]) and run ([`run`]) over rows
-//! that are made from one [`snapshot`] of definitions and known remote structure. The queries of
+//! A query over these alone is answered here: it is bound (`bind`) and run (`run`) over rows
+//! that are made from one `snapshot` of definitions and known remote structure. The queries of
 //! clients are full of what an analytical engine does not plan (correlated subqueries, arrays of
 //! queries, names for numbers, conditions on both sides of a subquery) over few rows, so a small
 //! evaluator of exactly that language serves them whole, without a list of known queries.

@@ -1,8 +1,8 @@
 //! Queries: stock SQL over sources, system tables and the client catalog, through DataFusion.
 //!
-//! A statement passes [`guard`] (what may run), [`resolve`] (which table a name means), and then
-//! either the client catalog's own evaluator or DataFusion: [`names`] and [`rewrite`] make the AST
-//! what DataFusion reads, [`context`] gives it tables and functions, [`error`] turns its errors into
+//! A statement passes `guard` (what may run), `resolve` (which table a name means), and then
+//! either the client catalog's own evaluator or DataFusion: `names` and `rewrite` make the AST
+//! what DataFusion reads, `context` gives it tables and functions, `error` turns its errors into
 //! PostgreSQL's. Planning and running happen on the gateway's query runtime, never on the wire's.
 
 mod checked;
