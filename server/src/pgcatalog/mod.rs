@@ -38,7 +38,7 @@ use crate::query::names::{folded, last_part};
 use crate::query::resolve::Scope;
 use ::arrow::array::RecordBatch;
 use bind::Binder;
-use catalog::Result;
+use catalog::{Error, Result};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use plan::Plan;
@@ -46,6 +46,7 @@ use run::Runner;
 pub(crate) use snapshot::visible_schemas;
 use snapshot::{Catalog, Needs};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use value::{Row, Value, is_reg, written_type};
 
 /// Whether the client catalog has this relation.
@@ -60,7 +61,7 @@ pub(crate) fn relation_names(schema: &str) -> impl Iterator<Item = &'static str>
 
 /// A bound query over the client catalog.
 pub(crate) struct CatalogQuery {
-    plan: Plan,
+    plan: Arc<Plan>,
     needs: Needs,
     columns: Vec<OutputColumn>,
     parameter_types: Vec<u32>,
@@ -84,7 +85,7 @@ impl CatalogQuery {
             })
             .collect();
         let parameter_types = parameters.into_iter().map(|t| t.unwrap_or(oid::TEXT)).collect();
-        Ok(Self { plan, needs: needs(query), columns, parameter_types })
+        Ok(Self { plan: Arc::new(plan), needs: needs(query), columns, parameter_types })
     }
 
     /// The columns of the result.
@@ -106,10 +107,17 @@ impl CatalogQuery {
             needs.literals.extend(value.as_list().into_iter().flatten().filter_map(|v| value::to_text(v, oid::TEXT)));
         }
         let catalog = Catalog::load(scope, &needs).await?;
-        let rows: Vec<Row> = Runner::new(&catalog, &parameters).run(&self.plan)?;
-        let columns: Vec<(String, u32)> = self.plan.columns.iter().map(|c| (c.name.clone(), c.type_oid)).collect();
-        let columns: Vec<(String, u32)> = columns.into_iter().map(|(name, t)| (name, shown_type(t))).collect();
-        arrow::batch(&columns, &rows, &catalog)
+        let plan = self.plan.clone();
+        // The evaluator does not pause: it gets a thread that may be kept busy.
+        let evaluation = tokio::task::spawn_blocking(move || {
+            let rows: Vec<Row> = Runner::new(&catalog, &parameters).run(&plan)?;
+            let columns: Vec<(String, u32)> =
+                plan.columns.iter().map(|c| (c.name.clone(), shown_type(c.type_oid))).collect();
+            arrow::batch(&columns, &rows, &catalog)
+        });
+        evaluation
+            .await
+            .map_err(|e| Error::internal("a catalog query failed, which is a bug of the gateway").with_source(e))?
     }
 }
 

@@ -17,6 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::watch;
 
 /// Joined rows of one query at most.
@@ -63,7 +64,7 @@ impl<'a> Runner<'a> {
         let steps = self.steps.get() + 1;
         self.steps.set(steps);
         if steps.is_multiple_of(STEPS_PER_LOOK) {
-            if self.canceled.has_changed().unwrap_or(true) {
+            if self.canceled.has_changed().unwrap_or(true) || self.catalog.scope.stop.load(Relaxed) {
                 return Err(Error::new(ErrorKind::Canceled, "canceling statement due to user request"));
             }
             if steps > STEPS_MAX {

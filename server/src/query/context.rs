@@ -6,6 +6,7 @@
 //! spilled data and DataFusion's own functions.
 
 use super::checked::CheckedArithmetic;
+use super::cooperation::CooperativeJoins;
 use super::error::map_error;
 use super::function::{Input, is_override, of_catalog};
 use super::time::with_seconds;
@@ -105,7 +106,8 @@ pub fn postgres_features(builder: SessionStateBuilder, time_zone: &str) -> Sessi
         .with_expr_planners(vec![Arc::new(Literals)])
         .with_type_planner(Arc::new(Types { time_zone: time_zone.into() }))
         .with_default_features()
-        .with_analyzer_rule(Arc::new(CheckedArithmetic));
+        .with_analyzer_rule(Arc::new(CheckedArithmetic))
+        .with_physical_optimizer_rule(Arc::new(CooperativeJoins));
     let mut builder = builder;
     let own = [Input::Uuid.function(), Input::Bytea.function()].into_iter().chain(super::time::functions());
     builder.scalar_functions().get_or_insert_default().extend(own);

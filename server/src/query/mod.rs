@@ -7,6 +7,7 @@
 
 mod checked;
 mod context;
+mod cooperation;
 mod discovery;
 pub(crate) mod error;
 mod explain;
@@ -24,6 +25,7 @@ mod written_type;
 
 pub use checked::CheckedArithmetic;
 pub use context::postgres_features;
+pub use cooperation::CooperativeJoins;
 pub use discovery::{DiscoveryCache, KnownFacts, TableList};
 pub use error::map_error;
 pub use resolve::missing_table;
@@ -44,6 +46,7 @@ use plan::{Planned, Statement};
 use resolve::Scope;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -97,12 +100,11 @@ impl PlannedQuery {
         }
         let scope = Scope::new(gateway, session);
         let statement = self.statement.clone();
+        let stop = scope.stop.clone();
         if let Kind::Explain { analyze, verbose } = self.kind {
-            let batch =
-                on_runtime(
-                    gateway,
-                    async move { explain::explain(&scope, &statement, parameters, analyze, verbose).await },
-                );
+            let batch = on_runtime(gateway, stop, async move {
+                explain::explain(&scope, &statement, parameters, analyze, verbose).await
+            });
             return Ok(one_batch(batch.await?));
         }
         let ready = self.ready.lock().take();
@@ -141,7 +143,7 @@ impl PlannedQuery {
                 }
             }
         });
-        let task = Task(task);
+        let task = Task { handle: task, stop };
         match begins.await {
             Ok(Ok(())) => Ok(stream(receiver, task)),
             Ok(Err(error)) => Err(error),
@@ -191,7 +193,8 @@ pub async fn plan(
     let mut query = query.clone();
     rewrite::expand_tables(&mut query);
     let mut planning = Statement { query, text: text.to_owned(), types: parameter_types.to_vec() };
-    let (planning, planned) = on_runtime(gateway, async move {
+    let stop = scope.stop.clone();
+    let (planning, planned) = on_runtime(gateway, stop, async move {
         let planned = planning.plan(&scope, true).await?;
         planning.types = planned.parameter_types().iter().copied().map(Some).collect();
         Ok((planning, planned))
@@ -219,12 +222,14 @@ pub async fn plan(
 /// Runs a future on the query runtime; it ends when the caller stops waiting.
 async fn on_runtime<T: Send + 'static>(
     gateway: &Gateway,
+    stop: Arc<AtomicBool>,
     future: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let task = Task(gateway.query_runtime.spawn(async move {
+    let handle = gateway.query_runtime.spawn(async move {
         let _ = sender.send(future.await);
-    }));
+    });
+    let task = Task { handle, stop };
     match receiver.await {
         Ok(result) => result,
         Err(_) => Err(task.failure().await),
@@ -232,12 +237,16 @@ async fn on_runtime<T: Send + 'static>(
 }
 
 /// A task that ends with its owner.
-struct Task(JoinHandle<()>);
+struct Task {
+    handle: JoinHandle<()>,
+    /// See [`Scope::stop`].
+    stop: Arc<AtomicBool>,
+}
 
 impl Task {
     /// Why it ended without an answer: it panicked, or the runtime is going down.
     async fn failure(mut self) -> Error {
-        match (&mut self.0).await {
+        match (&mut self.handle).await {
             Err(error) if error.is_panic() => {
                 Error::internal("the query failed, which is a bug of the gateway").with_source(error)
             }
@@ -248,7 +257,8 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.0.abort();
+        self.stop.store(true, Ordering::Relaxed);
+        self.handle.abort();
     }
 }
 
@@ -264,7 +274,7 @@ fn stream(receiver: mpsc::Receiver<Result<RecordBatch>>, task: Task) -> RowStrea
             // The channel closes at the end, and when the task panics.
             None => {
                 let mut task = task?;
-                match (&mut task.0).await {
+                match (&mut task.handle).await {
                     Err(error) if error.is_panic() => {
                         let error =
                             Error::internal("the query failed, which is a bug of the gateway").with_source(error);

@@ -23,6 +23,7 @@ use datafusion::sql::sqlparser::ast::*;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The database that a session sees when it did not ask for a source.
 pub(crate) const DATABASE: &str = "tidegate";
@@ -46,6 +47,8 @@ pub(crate) struct Scope {
     pub snapshot: Arc<Snapshot>,
     /// The source that is the client's database.
     pub connected: Option<Arc<Source>>,
+    /// Nobody waits for the statement any more: work that does not pause by itself looks here.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Scope {
@@ -56,7 +59,7 @@ impl Scope {
             DATABASE | "postgres" => None,
             name => snapshot.source(name).cloned(),
         };
-        Self { gateway: gateway.clone(), session: session.clone(), snapshot, connected }
+        Self { gateway: gateway.clone(), session: session.clone(), snapshot, connected, stop: Arc::default() }
     }
 
     /// The name of the client's database.
